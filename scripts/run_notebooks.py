@@ -1,0 +1,138 @@
+"""Execute the book's notebooks, several at a time, into the cache that the site is built from.
+
+jupyter-cache knows a notebook by its code cells alone, so a changed helper would leave a stale page.  Here each
+notebook also has a fingerprint: the helpers it reaches (scripts, style sheets and data files beside them), the
+pins, and the Python version.  A notebook whose fingerprint changed loses its cached runs and is executed again;
+the others are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the debugger's advice is not for our readers
+
+import nbformat
+import yaml
+from import_graph import ROOT, closure, imports_of, module_files
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from tqdm import tqdm
+
+CACHE = ROOT / "_build" / ".jupyter_cache"
+FINGERPRINTS = CACHE / "fingerprints.json"
+TIMEOUT = 300
+
+
+def notebooks_in_toc() -> list[Path]:
+    """The notebooks that ``_toc.yml`` names, in its order."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
+    names = [toc["root"]] + [c["file"] for part in toc["parts"] for c in part["chapters"]]
+    return [path for name in names if (path := ROOT / f"{name}.ipynb").exists()]
+
+
+def code_of(notebook: nbformat.NotebookNode) -> str:
+    """The Python of a notebook; IPython's ``%`` and ``!`` lines are left out."""
+    lines = [line for cell in notebook.cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    return "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+
+
+def files_behind(code: str) -> list[Path]:
+    """Every file of the package that this code can reach, and the non-Python files beside them."""
+    modules = module_files()
+    files = set()
+    for module in closure(imports_of(code, modules), modules):
+        path = modules[module]
+        files.add(path)
+        files.update(p for p in path.parent.iterdir() if p.suffix in {".js", ".css", ".csv", ".mplstyle"})
+    return sorted(files)
+
+
+def fingerprint(notebook: nbformat.NotebookNode) -> str:
+    """What the notebook's outputs depend on besides its own cells."""
+    digest = hashlib.sha256(platform.python_version().encode())
+    for path in [ROOT / "requirements.txt", *files_behind(code_of(notebook))]:
+        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
+    """Run a notebook from top to bottom in a fresh kernel, in its own folder, on one thread."""
+    notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    client = NotebookClient(
+        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    )
+    start = time.perf_counter()
+    client.execute()
+    return notebook, time.perf_counter() - start
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1), help="notebooks at a time")
+    parser.add_argument("--fresh", action="store_true", help="execute everything, whatever the cache holds")
+    options = parser.parse_args()
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")  # two kernels with two threads each slow one another down
+
+    cache = get_cache(str(CACHE))
+    known = json.loads(FINGERPRINTS.read_text()) if FINGERPRINTS.exists() else {}
+    paths, prints, stale = notebooks_in_toc(), {}, []
+    for path in paths:
+        name = str(path.relative_to(ROOT))
+        notebook = nbformat.read(path, nbformat.NO_CONVERT)
+        prints[name] = fingerprint(notebook)
+        if options.fresh or known.get(name) != prints[name]:
+            for record in cache.list_cache_records():
+                if record.uri == str(path):
+                    cache.remove_cache(record.pk)
+        try:
+            cache.match_cache_notebook(notebook)
+        except KeyError:
+            stale.append(path)
+    print(f"{len(paths)} notebooks, {len(stale)} to execute")
+
+    failures = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        jobs = {pool.submit(execute, path): path for path in stale}
+        with tqdm(total=len(jobs), unit="notebook", disable=not jobs, file=sys.stdout) as bar:
+            for job in as_completed(jobs):
+                path = jobs[job]
+                name = str(path.relative_to(ROOT))
+                try:
+                    notebook, seconds = job.result()
+                except CellExecutionError as error:
+                    failures.append(name)
+                    tqdm.write(f"FAILED {name}\n{error}", file=sys.stdout)
+                else:
+                    bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
+                    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                    known[name] = prints[name]
+                    write_atomically(FINGERPRINTS, json.dumps(known, indent=1, sort_keys=True))
+                    tqdm.write(f"{seconds:6.1f} s  {name}", file=sys.stdout)
+                bar.update()
+    if failures:
+        print(f"{len(failures)} of {len(stale)} notebooks failed: {', '.join(failures)}")
+    return 1 if failures else 0
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write to a temporary name, then rename: a half-written file never replaces a good one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf8")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -38,9 +38,7 @@ __all__ = [
 ]
 
 
-def kl_normal(
-    loc_q: ArrayLike, scale_q: ArrayLike, loc_p: ArrayLike, scale_p: ArrayLike
-) -> NDArray[np.float64]:
+def kl_normal(loc_q: ArrayLike, scale_q: ArrayLike, loc_p: ArrayLike, scale_p: ArrayLike) -> NDArray[np.float64]:
     """KL(N(loc_q, scale_q²) ‖ N(loc_p, scale_p²)); scales are standard deviations :cite:`bishop2006`."""
     m1, m2 = require_finite("loc_q", loc_q), require_finite("loc_p", loc_p)
     s1, s2 = require_positive("scale_q", scale_q), require_positive("scale_p", scale_p)
@@ -77,12 +75,7 @@ def kl_gamma(
     a1, b1 = require_positive("concentration_q", concentration_q), require_positive("rate_q", rate_q)
     a2, b2 = require_positive("concentration_p", concentration_p), require_positive("rate_p", rate_p)
     # (a₁−a₂)ψ(a₁) − log Γ(a₁) + log Γ(a₂) + a₂ log(b₁/b₂) + a₁(b₂−b₁)/b₁
-    return (
-        (a1 - a2) * psi(a1)
-        - (gammaln(a1) - gammaln(a2))
-        + a2 * (np.log(b1) - np.log(b2))
-        + a1 * (b2 - b1) / b1
-    )
+    return (a1 - a2) * psi(a1) - (gammaln(a1) - gammaln(a2)) + a2 * (np.log(b1) - np.log(b2)) + a1 * (b2 - b1) / b1
 
 
 def kl_inverse_gamma(
@@ -113,9 +106,7 @@ def kl_bernoulli(prob_q: ArrayLike, prob_p: ArrayLike) -> NDArray[np.float64]:
 def kl_categorical(probs_q: ArrayLike, probs_p: ArrayLike) -> NDArray[np.float64]:
     """KL of distributions along the last axis, shapes (..., K); 0·log 0 = 0; +inf where p is 0 and q is not."""
     q, p = require_probabilities("probs_q", probs_q), require_probabilities("probs_p", probs_p)
-    require(
-        q.shape[-1] == p.shape[-1], "probs_p", f"of last axis {q.shape[-1]} like probs_q", f"shape {p.shape}"
-    )
+    require(q.shape[-1] == p.shape[-1], "probs_p", f"of last axis {q.shape[-1]} like probs_q", f"shape {p.shape}")
     return rel_entr(q, p).sum(axis=-1)
 
 
@@ -146,9 +137,7 @@ def kl_dirichlet(concentration_q: ArrayLike, concentration_p: ArrayLike) -> NDAr
     return normalisers + ((a - b) * (psi(a) - psi(total_a)[..., None])).sum(-1)
 
 
-def kl_normal_inverse_gamma(
-    q: tuple[float, float, float, float], p: tuple[float, float, float, float]
-) -> float:
+def kl_normal_inverse_gamma(q: tuple[float, float, float, float], p: tuple[float, float, float, float]) -> float:
     """KL between Normal–inverse-Gammas (m, k, a, b): v ~ IG(a, b), μ | v ~ N(m, v/k).
 
     Each argument is (loc m, precision multiple k, concentration a, rate b).

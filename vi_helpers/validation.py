@@ -72,9 +72,7 @@ def require_probabilities(name: str, value: ArrayLike) -> NDArray[np.float64]:
     requirement = "probabilities in [0, 1] that sum to 1 along the last axis"
     array = _as_float(name, value, requirement)
     require(array.ndim >= 1 and array.size > 0, name, requirement, f"shape {array.shape}")
-    good = (
-        np.all(np.isfinite(array)) and np.all(array >= 0) and np.allclose(array.sum(-1), 1, rtol=0, atol=1e-8)
-    )
+    good = np.all(np.isfinite(array)) and np.all(array >= 0) and np.allclose(array.sum(-1), 1, rtol=0, atol=1e-8)
     require(bool(good), name, requirement, value)
     return array
 

@@ -53,9 +53,7 @@ class Explorer(anywidget.AnyWidget):
         super().__init__(**traits)
 
     def _ipython_display_(self) -> None:
-        image = (
-            f'<img src="data:image/png;base64,{self._still}" alt="{escape(self._still_alt)}" loading="lazy">'
-        )
+        image = f'<img src="data:image/png;base64,{self._still}" alt="{escape(self._still_alt)}" loading="lazy">'
         room = f'<div class="vi-room" style="--ratio:{self.ratio};--fixed:{self.fixed}px">'
         display(HTML(f"{room}<div><noscript>{image}</noscript></div></div>"))
         data, metadata = self._repr_mimebundle_()
@@ -95,9 +93,7 @@ class Sweep(Explorer):
     ):
         require(len(figures) > 0, "figures", "at least one figure", len(figures))
         for argument, texts in (("labels", labels), ("alts", alts)):
-            require(
-                len(texts) == len(figures), argument, f"as many as the {len(figures)} figures", len(texts)
-            )
+            require(len(texts) == len(figures), argument, f"as many as the {len(figures)} figures", len(texts))
         require(0 <= index < len(figures), "index", f"between 0 and {len(figures) - 1}", index)
         width, height = (round(100 * side) for side in figures[0].get_size_inches())
         self.ratio = height / width

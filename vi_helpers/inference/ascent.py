@@ -62,7 +62,5 @@ def ascend(
         elbos.append(info.elbo)
         if gain < tolerance * max(1.0, abs(info.elbo)):
             return Trace(states, np.array(elbos), True)
-    warnings.warn(
-        f"The ELBO still rose by {gain:.3g} nats in step {max_steps}.", RuntimeWarning, stacklevel=2
-    )
+    warnings.warn(f"The ELBO still rose by {gain:.3g} nats in step {max_steps}.", RuntimeWarning, stacklevel=2)
     return Trace(states, np.array(elbos), False)

@@ -60,9 +60,7 @@ class NormalMean:
         """log p(x, μ) at each μ, any shape; nats."""
         mu = np.asarray(mu, dtype=float)
         residual = (self.x - mu[..., None]) / self.noise_scale
-        log_likelihood = -0.5 * (residual**2).sum(-1) - self.x.size * (
-            np.log(self.noise_scale) + 0.5 * LOG_2PI
-        )
+        log_likelihood = -0.5 * (residual**2).sum(-1) - self.x.size * (np.log(self.noise_scale) + 0.5 * LOG_2PI)
         standard = (mu - self.prior.loc) / self.prior.scale
         return log_likelihood - 0.5 * standard**2 - np.log(self.prior.scale) - 0.5 * LOG_2PI
 
@@ -126,9 +124,7 @@ class GammaPoisson:
 
     def __init__(self, y: ArrayLike, prior: Gamma):
         self.y = require_sample("y", y)
-        require(
-            bool(np.all((self.y >= 0) & (self.y == np.round(self.y)))), "y", "whole numbers, at least 0", y
-        )
+        require(bool(np.all((self.y >= 0) & (self.y == np.round(self.y)))), "y", "whole numbers, at least 0", y)
         self.prior = _require_pair("prior", prior, Gamma)
 
     def posterior(self) -> Gamma:

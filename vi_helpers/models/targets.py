@@ -73,9 +73,7 @@ class NormalMixture:
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(n,) independent draws."""
-        component = require_rng("rng", rng).choice(
-            self.weights.size, size=require_count("n", n), p=self.weights
-        )
+        component = require_rng("rng", rng).choice(self.weights.size, size=require_count("n", n), p=self.weights)
         return rng.normal(self.locs[component], self.scales[component])
 
 

@@ -28,7 +28,7 @@ book: $(INSTALLED)
 	echo "== executing the notebooks" && \
 	$(BIN)/python scripts/run_notebooks.py && \
 	echo "== building the site" && \
-	$(BIN)/jupyter-book build . -W -n --keep-going -q && \
+	$(BIN)/python scripts/build_site.py && \
 	echo "== done in $$(( $$(date +%s) - start )) s: $(SITE)/index.html   (make serve shows it)"
 
 test: book
@@ -36,6 +36,10 @@ test: book
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env -q -m "not site" tests book
 	@echo "== the built site in a browser"
 	@$(BIN)/python -m pytest -q -m site tests/site
+
+links: book
+	@echo "== links to other sites"
+	@$(BIN)/jupyter-book build . --builder linkcheck -q
 
 serve: $(INSTALLED)
 	@$(BIN)/python scripts/serve.py

@@ -92,7 +92,7 @@ def main() -> int:
         name = str(path.relative_to(ROOT))
         notebook = nbformat.read(path, nbformat.NO_CONVERT)
         prints[name] = fingerprint(notebook)
-        if options.fresh or known.get(name) != prints[name]:
+        if options.fresh or known.get(name, {}).get("fingerprint") != prints[name]:
             for record in cache.list_cache_records():
                 if record.uri == str(path):
                     cache.remove_cache(record.pk)
@@ -117,7 +117,7 @@ def main() -> int:
                 else:
                     bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
                     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-                    known[name] = prints[name]
+                    known[name] = {"fingerprint": prints[name], "executed": time.time(), "seconds": round(seconds, 1)}
                     write_atomically(FINGERPRINTS, json.dumps(known, indent=1, sort_keys=True))
                     tqdm.write(f"{seconds:6.1f} s  {name}", file=sys.stdout)
                 bar.update()

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import betaln, gammaln, psi, rel_entr
 
-from vi_helpers.numerics import log_trapezoid
+from vi_helpers.numerics import normalise_log_density
 from vi_helpers.validation import (
     require,
     require_finite,
@@ -50,6 +50,8 @@ def kl_to_standard_normal(loc: ArrayLike, log_var: ArrayLike) -> NDArray[np.floa
     """KL(N(loc, diag e^log_var) ‖ N(0, I)), summed over the last axis; ``log_var`` is log VARIANCE."""
     m = np.atleast_1d(require_finite("loc", loc))
     ell = np.atleast_1d(require_finite("log_var", log_var))
+    require(m.size > 0, "loc", "not empty", f"shape {m.shape}")
+    require(m.shape[-1] == ell.shape[-1], "log_var", f"of last axis {m.shape[-1]} like loc", f"shape {ell.shape}")
     return 0.5 * (np.expm1(ell) - ell + m**2).sum(axis=-1)
 
 
@@ -112,7 +114,9 @@ def kl_categorical(probs_q: ArrayLike, probs_p: ArrayLike) -> NDArray[np.float64
 
 def generalised_kl(q: ArrayLike, p: ArrayLike) -> NDArray[np.float64]:
     """Σ q log(q/p) − q + p over the last axis, for non-negative weights that need not sum to one; never negative."""
-    q, p = require_finite("q", q), require_finite("p", p)
+    q, p = np.atleast_1d(require_finite("q", q)), np.atleast_1d(require_finite("p", p))
+    require(q.size > 0, "q", "not empty", f"shape {q.shape}")
+    require(q.shape[-1] == p.shape[-1], "p", f"of last axis {q.shape[-1]} like q", f"shape {p.shape}")
     require(bool(np.all(q >= 0)), "q", "non-negative", q)
     require(bool(np.all(p >= 0)), "p", "non-negative", p)
     return (rel_entr(q, p) - q + p).sum(axis=-1)
@@ -130,6 +134,7 @@ def kl_dirichlet(concentration_q: ArrayLike, concentration_p: ArrayLike) -> NDAr
     """KL(Dirichlet(concentration_q) ‖ Dirichlet(concentration_p)) over the last axis, shapes (..., K)."""
     a = np.atleast_1d(require_positive("concentration_q", concentration_q))
     b = np.atleast_1d(require_positive("concentration_p", concentration_p))
+    require(a.size > 0, "concentration_q", "not empty", f"shape {a.shape}")
     same = a.shape[-1] == b.shape[-1]
     require(same, "concentration_p", f"of last axis {a.shape[-1]} like concentration_q", f"shape {b.shape}")
     total_a, total_b = a.sum(-1), b.sum(-1)
@@ -160,10 +165,13 @@ def kl_on_grid(log_q: ArrayLike, log_p: ArrayLike, x: ArrayLike) -> float:
     log_q, log_p : (G,) log densities, known up to a constant each.
     x : (G,) grid fine and wide enough for both: the trapezoid rule decides the accuracy.
     """
-    log_q = np.asarray(log_q, dtype=float) - log_trapezoid(log_q, x)
-    log_p = np.asarray(log_p, dtype=float) - log_trapezoid(log_p, x)
+    for name, log_f in (("log_q", log_q), ("log_p", log_p)):
+        require(np.shape(log_f) == np.shape(x), name, f"of the grid's shape {np.shape(x)}", f"shape {np.shape(log_f)}")
+    log_q, log_p = normalise_log_density(log_q, x), normalise_log_density(log_p, x)
     q = np.exp(log_q)
-    integrand = np.where(q > 0, q * (np.where(q > 0, log_q, 0.0) - log_p), 0.0)
+    some = q > 0  # where q is 0 it contributes 0, whatever p is
+    integrand = np.zeros_like(q)
+    integrand[some] = q[some] * (log_q[some] - log_p[some])
     return float(np.trapezoid(integrand, x))
 
 

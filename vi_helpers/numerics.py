@@ -46,7 +46,7 @@ def log_sigmoid(x: ArrayLike) -> NDArray[np.float64]:
 
 def normal_log_density(x: ArrayLike, loc: ArrayLike, scale: ArrayLike) -> NDArray[np.float64]:
     """log N(x; loc, scale²), ``scale`` the standard deviation; arguments broadcast; nats."""
-    scale = np.asarray(scale, dtype=float)
+    scale = require_positive("scale", scale)
     return -0.5 * ((np.asarray(x) - loc) / scale) ** 2 - np.log(scale) - 0.5 * LOG_2PI
 
 
@@ -69,6 +69,7 @@ def gamma_entropy(concentration: ArrayLike, rate: ArrayLike) -> NDArray[np.float
 def dirichlet_expected_log(concentration: ArrayLike) -> NDArray[np.float64]:
     """E[log θ] under Dirichlet(concentration), last axis: ψ(αₖ) − ψ(Σα); same shape as the input."""
     alpha = np.atleast_1d(require_positive("concentration", concentration))
+    require(alpha.size > 0, "concentration", "not empty", f"shape {alpha.shape}")
     return psi(alpha) - psi(alpha.sum(axis=-1, keepdims=True))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 
 from vi_helpers.validation import require_real
 
@@ -19,15 +18,8 @@ def report(**numbers: float) -> None:
     for name, value in numbers.items():
         number = require_real(name, value)
         exact = int(number) if number.is_integer() and abs(number) < 1e15 else number
-        print(f"{name} = {_show(number)}")
+        print(f"{name} = {number:.7g}")
         if importlib.util.find_spec("myst_nb") is not None:
             from myst_nb import glue
 
             glue(name, exact, display=False)
-
-
-def _show(number: float) -> str:
-    if number == 0 or (number.is_integer() and abs(number) < 1e6):
-        return f"{number:.0f}"
-    digits = 6 - math.floor(math.log10(abs(number)))
-    return f"{number:.6g}" if not 0 < digits <= 12 else f"{number:.{min(digits, 8)}f}".rstrip("0")

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 
 from vi_helpers.divergences import kl_multivariate_normal
-from vi_helpers.validation import require, require_positive, require_sample
+from vi_helpers.numerics import LOG_2PI
+from vi_helpers.validation import require, require_count, require_finite, require_positive, require_rng, require_sample
 
 __all__ = ["GaussianTarget", "MeanFieldState", "StepInfo"]
 
@@ -39,14 +41,45 @@ class GaussianTarget:
         kl_multivariate_normal(self.loc, self.cov, self.loc, self.cov)  # refuses a wrong shape or a bad cov
         self.precision = np.linalg.inv(self.cov)
 
+    def log_density(self, z: ArrayLike) -> NDArray[np.float64]:
+        """log p(z) in nats; ``z`` (..., D), the answer (...)."""
+        z = require_finite("z", z)
+        require(z.shape[-1:] == self.loc.shape, "z", f"of last axis {self.loc.size}", f"shape {z.shape}")
+        gap = z - self.loc
+        squares = np.einsum("...i,ij,...j->...", gap, self.precision, gap)  # (z − m)ᵀ Λ (z − m)
+        return -0.5 * (squares + self.loc.size * LOG_2PI - np.linalg.slogdet(self.precision).logabsdet)
+
+    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(n, D) independent draws from p."""
+        noise = require_rng("rng", rng).standard_normal((require_count("n", n), self.loc.size))
+        return self.loc + noise @ np.linalg.cholesky(self.cov).T
+
     def elbo(self, state: MeanFieldState) -> float:
         """−KL(q‖p), in nats: 0 only if p itself has independent coordinates."""
+        return -self.kl_reverse(state)
+
+    def kl_reverse(self, state: MeanFieldState) -> float:
+        """KL(q‖p), in nats: the one that variational inference minimises."""
         loc, scale = self._require_state(state)
-        return -kl_multivariate_normal(loc, np.diag(scale**2), self.loc, self.cov)
+        return kl_multivariate_normal(loc, np.diag(scale**2), self.loc, self.cov)
+
+    def kl_forward(self, state: MeanFieldState) -> float:
+        """KL(p‖q), in nats: the one that matching moments minimises."""
+        loc, scale = self._require_state(state)
+        return kl_multivariate_normal(self.loc, self.cov, loc, np.diag(scale**2))
+
+    def marginal_coverage(self, state: MeanFieldState, *, level: float = 0.95) -> NDArray[np.float64]:
+        """(D,) the probability under p of the central interval that holds ``level`` of each q(zᵢ)."""
+        loc, scale = self._require_state(state)
+        require(np.ndim(level) == 0 and 0 < level < 1, "level", "a probability strictly between 0 and 1", level)
+        half = norm.ppf(0.5 + level / 2) * scale
+        sd = np.sqrt(np.diag(self.cov))
+        return norm.cdf((loc + half - self.loc) / sd) - norm.cdf((loc - half - self.loc) / sd)
 
     def update_coordinate(self, state: MeanFieldState, i: int) -> MeanFieldState:
         """The best q(zᵢ) given the others: mean loc_i − Σ_{j≠i} Λᵢⱼ (E[zⱼ] − loc_j) / Λᵢᵢ, variance 1/Λᵢᵢ."""
         loc, scale = (values.copy() for values in self._require_state(state))
+        require(require_count("i", i, minimum=0) < loc.size, "i", f"below the dimension {loc.size}", i)
         pull = self.precision[i] @ (loc - self.loc) - self.precision[i, i] * (loc[i] - self.loc[i])
         loc[i] = self.loc[i] - pull / self.precision[i, i]
         scale[i] = self.precision[i, i] ** -0.5

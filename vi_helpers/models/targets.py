@@ -14,6 +14,7 @@ from vi_helpers.validation import (
     require_count,
     require_positive,
     require_probabilities,
+    require_real,
     require_rng,
     require_sample,
 )
@@ -94,7 +95,7 @@ def kl_pair(target: NormalMixture, loc: float, scale: float, *, points: int = 40
     ``scale`` is a standard deviation; ``points`` is the grid size.  The trapezoid rule is used because log p has
     a ridge where two components meet, which defeats Gauss–Hermite quadrature.
     """
-    require_positive("scale", scale)
+    loc, scale = require_real("loc", loc), float(require_positive("scale", require_real("scale", scale)))
     reach = 9.0
     low = min(loc - reach * scale, float((target.locs - reach * target.scales).min()))
     high = max(loc + reach * scale, float((target.locs + reach * target.scales).max()))

@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 
 __all__ = ["COLOUR", "LINE", "label_line", "use_style"]
 
-#: role → colour.  Each has a contrast of at least 3:1 on white; lines of two roles also differ in dash.
+#: role → colour.  Each has a contrast of at least 4.5:1 on white; lines of two roles also differ in dash.
 COLOUR = {
     "exact": "#222222",  # the exact posterior, or the target p
-    "q": "#D55E00",  # the approximation
-    "q_other": "#008577",  # a second approximation beside q: forward KL, another family
+    "q": "#C44F00",  # the approximation
+    "q_other": "#007A6E",  # a second approximation beside q: forward KL, another family
     "prior": "#3B6FB6",
     "likelihood": "#1B7F3B",
     "elbo": "#A0307A",
     "evidence": "#222222",
-    "kl": "#D55E00",
-    "data": "#767676",
+    "kl": "#C44F00",
+    "data": "#6B6B6B",
     "truth": "#B3262B",  # the density or value that generated the data
 }
 

@@ -1,0 +1,29 @@
+"""The configuration the site is built with: ``_config.yml``, plus the links of the place it is published at.
+
+A local build has no repository links and no canonical address, rather than wrong ones.  A workflow names them in
+the environment: BOOK_URL (address of the site), BOOK_REPOSITORY (address of the repository), BOOK_BRANCH.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def configuration(environment: Mapping[str, str]) -> dict:
+    """``_config.yml`` as a dictionary, with the published addresses where the environment names them."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))
+    if url := environment.get("BOOK_URL"):
+        config["html"]["baseurl"] = url.rstrip("/") + "/"
+        config["sphinx"]["config"]["ogp_site_url"] = url.rstrip("/") + "/"
+        config["sphinx"]["config"]["extensions"].append("sphinx_sitemap")
+        config["sphinx"]["config"]["sitemap_url_scheme"] = "{link}"
+    if repository := environment.get("BOOK_REPOSITORY"):
+        config["repository"] = {"url": repository, "branch": environment.get("BOOK_BRANCH", "main"), "path_to_book": "."}
+        config["html"]["use_repository_button"] = config["html"]["use_issues_button"] = True
+    return config
+

@@ -1,0 +1,1 @@
+"""Tests: units (mirroring the package), notebooks, and the built site."""

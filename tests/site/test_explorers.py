@@ -1,0 +1,161 @@
+"""Every explorer on the built page, with no kernel: mouse, touch, arrow keys, and the same numbers as Python."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+from playwright.sync_api import Locator
+
+import vi_helpers.explorers
+from tests.site.conftest import ROOT, SITE, toc_pages
+from vi_helpers.explorers.base import Live
+
+PAGES = [page for page in toc_pages() if (SITE / page).exists() and "vi-room" in (SITE / page).read_text("utf8")]
+
+for module in pkgutil.iter_modules(vi_helpers.explorers.__path__):
+    importlib.import_module(f"vi_helpers.explorers.{module.name}")
+LIVE = {kind.__name__: kind for kind in Live.__subclasses__()}
+
+
+def sliders_of(explorer: Locator) -> list[Locator]:
+    return explorer.locator("input[type=range]").all()
+
+
+def set_slider(slider: Locator, fraction: float) -> float:
+    """Put a range input at a fraction of its way, as a drag would; returns the time to the repaint, in ms."""
+    return slider.evaluate(
+        """async (input, fraction) => {
+          const [low, high, step] = [input.min, input.max, input.step].map(Number);
+          const start = performance.now();
+          input.value = low + Math.round((fraction * (high - low)) / step) * step;
+          input.dispatchEvent(new Event("input", {bubbles: true}));
+          const worked = performance.now() - start;
+          await new Promise(requestAnimationFrame);
+          return worked;
+        }""",
+        fraction,
+    )
+
+
+def picture(explorer: Locator) -> str:
+    """What a screen reader is told of the picture."""
+    chart = explorer.locator("svg[role=img], img").first
+    return chart.get_attribute("aria-label") or chart.get_attribute("alt") or ""
+
+
+def shown(explorer: Locator) -> dict[str, float]:
+    cells = explorer.locator("[data-key]").all()
+    return {cell.get_attribute("data-key"): float(cell.get_attribute("data-value")) for cell in cells}
+
+
+def expected(explorer: Locator) -> dict[str, float]:
+    """The Python twin's numbers at the sliders' present values."""
+    kind = LIVE[explorer.get_attribute("data-kind")]
+    traits = [slider.get_attribute("data-trait") for slider in sliders_of(explorer)]
+    values = explorer.evaluate("(root, traits) => traits.map((t) => root.viModel.get(t))", traits)
+    return kind.readouts(**dict(zip(traits, values, strict=True)))
+
+
+def test_there_are_explorers_to_test():
+    assert len(PAGES) >= 6
+    assert LIVE
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_sliders_move_by_hand_and_show_what_python_computes(visit, name):
+    opened = visit(name)
+    explorers = opened.page.locator(".vi-explorer").all()
+    assert explorers
+    for explorer in explorers:
+        explorer.scroll_into_view_if_needed()
+        live = explorer.get_attribute("data-kind") in LIVE
+        for slider in sliders_of(explorer):
+            start, told, worst = slider.input_value(), set(), 0.0
+            for fraction in (0.0, 0.23, 0.5, 0.77, 1.0):
+                worst = max(worst, set_slider(slider, fraction))
+                told.add(picture(explorer))
+                if live:
+                    want, got = expected(explorer), shown(explorer)
+                    assert got == pytest.approx(want, rel=1e-6, abs=1e-8), (name, explorer.get_attribute("data-kind"))
+            assert len(told) >= 4, f"the alternative text does not follow the slider: {told}"
+            assert worst < 50, f"{worst:.0f} ms a step"
+            slider.evaluate("(i, v) => { i.value = v; i.dispatchEvent(new Event('input', {bubbles: true})); }", start)
+    assert opened.complaints == []
+    opened.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_keyboard_mouse_and_buttons(visit, name):
+    opened = visit(name)
+    page = opened.page
+    for explorer in page.locator(".vi-explorer").all():
+        for slider in sliders_of(explorer):
+            slider.scroll_into_view_if_needed()
+            assert slider.evaluate("i => Boolean(i.closest('label')?.querySelector('span')?.textContent.trim())")
+            slider.focus()
+            page.keyboard.press("Home")
+            low = float(slider.input_value())
+            page.keyboard.press("ArrowRight")
+            assert float(slider.input_value()) > low
+            page.keyboard.press("End")
+            assert float(slider.input_value()) == pytest.approx(float(slider.get_attribute("max")), rel=1e-3)
+            assert slider.get_attribute("aria-valuetext")
+            box = slider.bounding_box()
+            page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
+            assert low < float(slider.input_value()) < float(slider.get_attribute("max"))
+        for button in explorer.locator("button").all():
+            button.click()
+            if explorer.get_attribute("data-kind") in LIVE:
+                assert shown(explorer) == pytest.approx(expected(explorer), rel=1e-6, abs=1e-8)
+    assert opened.complaints == []
+    opened.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_touch_on_a_phone(visit, name):
+    opened = visit(name, viewport={"width": 375, "height": 812}, has_touch=True, is_mobile=True)
+    for explorer in opened.page.locator(".vi-explorer").all():
+        box = explorer.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 375
+        slider = sliders_of(explorer)[0]
+        slider.scroll_into_view_if_needed()
+        place = slider.bounding_box()
+        assert place["height"] >= 24, "too small for a finger"
+        for share in (0.75, 0.25):
+            opened.page.touchscreen.tap(place["x"] + share * place["width"], place["y"] + place["height"] / 2)
+            low, high = float(slider.get_attribute("min")), float(slider.get_attribute("max"))
+            assert float(slider.input_value()) == pytest.approx(low + share * (high - low), abs=0.08 * (high - low) + 1)
+    opened.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_room_fits_the_explorer(visit, name):
+    opened = visit(name, viewport={"width": 1280, "height": 900})
+    for room in opened.page.locator(".vi-room > div").all():
+        empty = room.evaluate("r => parseFloat(getComputedStyle(r).minHeight)")
+        reserved = room.evaluate("r => r.getBoundingClientRect().height")
+        content = room.locator(".vi-explorer").evaluate("r => r.getBoundingClientRect().height")
+        kind = room.locator(".vi-explorer").get_attribute("data-kind")
+        assert content <= reserved + 12, (name, kind, content, reserved, empty)
+        assert reserved <= content + 40, (name, kind, content, reserved)
+    opened.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_without_javascript_a_picture_stands_in(visit, name):
+    opened = visit(name, java_script_enabled=False)
+    stills = opened.page.locator(".vi-room img")
+    assert stills.count() == opened.page.locator(".vi-room").count() > 0
+    for still in stills.all():
+        assert still.bounding_box()["height"] > 100
+        assert len(still.get_attribute("alt")) > 20
+    opened.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_frames_stay_under_half_a_megabyte(name):
+    text = (SITE / name).read_text("utf8")
+    assert text.count("data:image/webp;base64,") == 0 or len(text) < 900_000, ROOT / name

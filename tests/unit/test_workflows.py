@@ -1,0 +1,61 @@
+"""The workflows: valid by GitHub's schema, actions pinned to commits, permissions least."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def check(schema: str, path: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(path)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_workflow_fits_githubs_schema(path):
+    result = check("vendor.github-workflows", path)
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_schema_check_can_fail(tmp_path):
+    bad = tmp_path / "bad.yml"
+    bad.write_text("name: x\non: push\njobs: {a: {steps: []}}\n")
+    assert check("vendor.github-workflows", bad).returncode == 1
+
+
+def test_dependabot_fits_its_schema():
+    result = check("vendor.dependabot", ROOT / ".github" / "dependabot.yml")
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_actions_are_pinned_to_a_commit_and_named_by_version(path):
+    uses = [line.strip() for line in path.read_text().splitlines() if "uses:" in line]
+    assert uses
+    for line in uses:
+        assert re.search(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_default_permission_is_to_read_and_no_secret_is_used(path):
+    text = path.read_text()
+    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+    assert "secrets." not in text
+
+
+def test_a_local_build_names_no_repository_and_a_published_one_names_its_own():
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from book_config import configuration
+
+    local = configuration({})
+    assert "repository" not in local
+    assert "baseurl" not in local["html"]
+    published = configuration({"BOOK_URL": "https://a.example/b", "BOOK_REPOSITORY": "https://h.example/o/r"})
+    assert published["html"]["baseurl"] == "https://a.example/b/"
+    assert published["repository"]["url"] == "https://h.example/o/r"

@@ -102,6 +102,6 @@ def _failures(where: str, got: Any, expected: Any, abs_: float, rel: float):
             yield from _failures(f"{where}[{i}]", a, b, abs_, rel)
     else:
         value = float(got)
-        close = value == expected or abs(value - expected) <= abs_ + rel * abs(expected)
-        if not (close and np.isfinite(value) == np.isfinite(expected)):
+        allowed = abs_ + rel * abs(expected) if np.isfinite(expected) else 0.0
+        if not (value == expected or abs(value - expected) <= allowed):
             yield f"  {where or 'result'}: {expected!r} expected, got {value!r}, off by {abs(value - expected):.3g}"

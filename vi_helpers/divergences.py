@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import solve_triangular
 from scipy.special import betaln, gammaln, psi, rel_entr
 
 from vi_helpers.numerics import normalise_log_density
 from vi_helpers.validation import (
     require,
+    require_cholesky,
     require_finite,
     require_positive,
     require_probabilities,
@@ -60,7 +61,7 @@ def kl_multivariate_normal(loc_q: ArrayLike, cov_q: ArrayLike, loc_p: ArrayLike,
     m1, m2 = require_sample("loc_q", loc_q), require_sample("loc_p", loc_p)
     d = m1.size
     require(m2.shape == (d,), "loc_p", f"of shape ({d},) like loc_q", f"shape {m2.shape}")
-    l1, l2 = _require_cholesky("cov_q", cov_q, d), _require_cholesky("cov_p", cov_p, d)
+    l1, l2 = require_cholesky("cov_q", cov_q, d), require_cholesky("cov_p", cov_p, d)
     whitened_cov = solve_triangular(l2, l1, lower=True)  # ‖·‖² = tr(S₂⁻¹ S₁)
     whitened_gap = solve_triangular(l2, m2 - m1, lower=True)
     log_dets = 2 * (np.log(np.diag(l2)).sum() - np.log(np.diag(l1)).sum())
@@ -179,13 +180,3 @@ def _require_unit(name: str, value: ArrayLike) -> NDArray[np.float64]:
     value = require_finite(name, value)
     require(bool(np.all((value >= 0) & (value <= 1))), name, "a probability in [0, 1]", value)
     return value
-
-
-def _require_cholesky(name: str, cov: ArrayLike, d: int) -> NDArray[np.float64]:
-    cov = require_sample(name, cov, ndim=2)
-    require(cov.shape == (d, d), name, f"of shape ({d}, {d})", f"shape {cov.shape}")
-    require(bool(np.allclose(cov, cov.T, rtol=1e-10, atol=0)), name, "symmetric", cov)
-    try:
-        return cholesky(cov, lower=True)
-    except np.linalg.LinAlgError:
-        raise ValueError(f"{name} must be positive definite; got {cov.tolist()}") from None

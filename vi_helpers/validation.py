@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "require",
+    "require_cholesky",
     "require_count",
     "require_finite",
     "require_greater",
@@ -75,6 +76,17 @@ def require_probabilities(name: str, value: ArrayLike) -> NDArray[np.float64]:
     good = np.all(np.isfinite(array)) and np.all(array >= 0) and np.allclose(array.sum(-1), 1, rtol=0, atol=1e-8)
     require(bool(good), name, requirement, value)
     return array
+
+
+def require_cholesky(name: str, value: ArrayLike, dimension: int) -> NDArray[np.float64]:
+    """The lower Cholesky factor (D, D) of ``value``, which has to be a symmetric positive definite (D, D) matrix."""
+    array = require_sample(name, value, ndim=2)
+    require(array.shape == (dimension, dimension), name, f"of shape {(dimension, dimension)}", f"shape {array.shape}")
+    require(bool(np.allclose(array, array.T, rtol=1e-10, atol=0)), name, "symmetric", array.tolist())
+    try:
+        return np.linalg.cholesky(array)
+    except np.linalg.LinAlgError:
+        raise ValueError(f"{name} must be positive definite; got {_brief(array.tolist())}") from None
 
 
 def require_count(name: str, value: int, *, minimum: int = 1) -> int:

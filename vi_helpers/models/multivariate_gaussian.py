@@ -14,7 +14,15 @@ from scipy.stats import norm
 
 from vi_helpers.divergences import kl_multivariate_normal
 from vi_helpers.numerics import LOG_2PI
-from vi_helpers.validation import require, require_count, require_finite, require_positive, require_rng, require_sample
+from vi_helpers.validation import (
+    require,
+    require_cholesky,
+    require_count,
+    require_finite,
+    require_positive,
+    require_rng,
+    require_sample,
+)
 
 __all__ = ["GaussianTarget", "MeanFieldState", "StepInfo"]
 
@@ -38,7 +46,7 @@ class GaussianTarget:
     def __init__(self, loc: ArrayLike, cov: ArrayLike):
         self.loc = require_sample("loc", loc)
         self.cov = require_sample("cov", cov, ndim=2)
-        kl_multivariate_normal(self.loc, self.cov, self.loc, self.cov)  # refuses a wrong shape or a bad cov
+        require_cholesky("cov", self.cov, self.loc.size)
         self.precision = np.linalg.inv(self.cov)
 
     def log_density(self, z: ArrayLike) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.special import expit, gammaln, ndtr, polygamma
+from scipy.special import expit, gammaln, ndtr, zeta
 
 from vi_helpers.inference.ascent import Trace, ascend
 from vi_helpers.numerics import (
@@ -34,7 +34,6 @@ from vi_helpers.validation import (
     require,
     require_count,
     require_finite,
-    require_greater,
     require_positive,
     require_real,
     require_rng,
@@ -72,7 +71,7 @@ __all__ = [
     "unconstrained_gradient",
 ]
 
-BLOCK = 1 << 15  # observations taken at a time by `summarise`: they fit in a processor's cache
+BLOCK = 1 << 13  # observations taken at a time by `summarise`: they fit in a processor's cache
 
 
 class Prior(NamedTuple):
@@ -141,20 +140,19 @@ class FreeFormState(NamedTuple):
 
 
 def summarise(x: ArrayLike) -> Statistics:
-    """The sufficient statistics of ``x`` (N,): two looks at each number, squares taken about the mean.
+    """The sufficient statistics of ``x`` (N,): the mean, then the squares about it, in float64 and block by block.
 
     Σx² − (Σx)²/N would cancel when the mean is large beside the spread.
     """
-    data = np.asarray(x)
-    if data.ndim != 1 or data.size == 0 or data.dtype.kind not in "fiu":
-        data = require_sample("x", x)  # says what is wrong
-    mean = float(data.mean(dtype=np.float64))
-    sum_sq = 0.0
-    if np.isfinite(mean):
+    plain = isinstance(x, np.ndarray) and x.ndim == 1 and x.size > 0 and x.dtype.kind in "fiu"
+    data = x if plain else require_sample("x", x)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = float(data.mean(dtype=np.float64))
+        sum_sq = 0.0
         for begin in range(0, data.size, BLOCK):
-            deviation = data[begin : begin + BLOCK] - mean
-            sum_sq += float(np.dot(deviation, deviation))
-    if not np.isfinite(mean + sum_sq):  # a number that is not finite spoils the sums, so nothing else need look
+            deviation = data[begin : begin + BLOCK].astype(np.float64, copy=False) - mean
+            sum_sq += float(deviation @ deviation)
+    if not np.isfinite(sum_sq):  # one number that is not finite spoils the sum: no look at the data just for that
         require_sample("x", x)
         require(False, "x", "small enough for its sum of squares to be finite", x)
     return Statistics(data.size, mean, sum_sq)
@@ -213,26 +211,25 @@ def gradient(state: State, x: ArrayLike | Statistics, prior: Prior) -> NDArray[n
 def step(state: State, x: ArrayLike | Statistics, prior: Prior) -> tuple[State, StepInfo]:
     """One coordinate-ascent sweep: q(μ) in closed form, then (α, β) of q(v) together; the ELBO never falls."""
     q, data, p = _require_state(state), _statistics(x), _require_prior(prior)
-    loc, scale = _best_normal(q.rate / (q.concentration - 1), data, p)
+    loc, scale = map(float, _best_normal(q.rate / (q.concentration - 1), data, p))
     squares = _half_squares(State(loc, scale, *q[2:]), data)
     order = p.concentration - data.n / 2
-    q = State(loc, scale, *best_gamma(order, squares, p.rate, start=q.concentration))
+    q = State(loc, scale, *best_gamma(order, squares, p.rate))
     return q, StepInfo(elbo(q, data, p))
 
 
-def best_gamma(order: float, inverse_rate: float, rate: float, *, start: float = 2.0) -> tuple[float, float]:
-    """The Gamma(α, β), α > 1, closest in KL(q‖·) to the density ∝ v^(order−1) exp(−inverse_rate/v − rate·v).
+def best_gamma(order: float, inverse_rate: float, rate: float) -> tuple[float, float]:
+    """The Gamma(α, β), α > 1, that is closest in KL(q‖·) to the density ∝ v^(order−1) exp(−inverse_rate/v − rate·v).
 
-    Given α the best β is the positive root of a quadratic; what is left is a root in log(α − 1), bracketed from
-    ``start`` > 1 outwards.  Returns (concentration, rate).
+    Given α the best β is the positive root of a quadratic; what is left is one root in log(α − 1), bracketed
+    from a first guess outwards.  Returns (concentration, rate).
     """
     order = require_real("order", order)
     squares = float(require_positive("inverse_rate", require_real("inverse_rate", inverse_rate)))
     rate = float(require_positive("rate", require_real("rate", rate)))
-    start = float(require_greater("start", require_real("start", start), 1.0))
 
     def best_rate(excess: float) -> float:
-        # S β²/(α−1) + c β − β_p α = 0, whichever form of the root does not cancel
+        # S β²/(α−1) + c β − β_p α = 0, in the form of the root that does not cancel
         root = np.sqrt(order**2 + 4 * squares * rate * (1 + excess) / excess)
         return 2 * rate * (1 + excess) / (order + root) if order > 0 else excess * (root - order) / (2 * squares)
 
@@ -240,13 +237,14 @@ def best_gamma(order: float, inverse_rate: float, rate: float, *, start: float =
         excess = np.exp(log_excess)  # α − 1
         return _gamma_slopes(1 + excess, excess, best_rate(excess), order, rate, squares)[0]
 
-    # The slope is +inf at α = 1 and −1/(2α) at infinity.
-    low = high = np.log(start - 1)
-    while slope(low) <= 0:
-        low -= 1.0
-    while slope(high) >= 0:
-        high += 1.0
-    excess = float(np.exp(brentq(slope, low, high, xtol=1e-13))) if low < high else start - 1
+    # The slope is +inf at α = 1 and about −1/(2α) far out; 1/√(c² + 4Sβ_p) is about the variance of log v.
+    guess = float(np.log(np.hypot(order, 2 * np.sqrt(squares * rate))))
+    low, high = guess - 1, guess + 1
+    while slope(low) < 0:
+        low -= 1
+    while slope(high) > 0:
+        high += 1
+    excess = float(np.exp(brentq(slope, low, high, xtol=1e-13)))
     return 1 + excess, float(best_rate(excess))
 
 
@@ -284,11 +282,14 @@ def to_unconstrained(state: State) -> NDArray[np.float64]:
 
 
 def from_unconstrained(theta: ArrayLike) -> State:
-    """The State of θ (4,): any four real numbers give a valid q, with its concentration above 1."""
+    """The State of θ (4,): any four real numbers give a valid q, with its concentration above 1.
+
+    Where softplus underflows, the smallest float that is still valid stands in.
+    """
     loc, *free = require_sample("theta", theta)
     require(len(free) == 3, "theta", "of shape (4,)", f"{1 + len(free)} numbers")
-    scale, excess, rate = softplus(free)
-    return State(float(loc), float(scale), float(1 + excess), float(rate))
+    scale, excess, rate = np.maximum(softplus(free), np.finfo(float).tiny)
+    return State(float(loc), float(scale), float(max(1 + excess, np.nextafter(1, 2))), float(rate))
 
 
 def unconstrained_gradient(theta: ArrayLike, x: ArrayLike | Statistics, prior: Prior) -> NDArray[np.float64]:
@@ -483,7 +484,7 @@ def free_form_elbo(state: FreeFormState, x: ArrayLike | Statistics, prior: Prior
 def free_form_step(state: FreeFormState, x: ArrayLike | Statistics, prior: Prior) -> tuple[FreeFormState, StepInfo]:
     """One sweep of mean field with q(v) free: q(μ) stays normal, q(v) comes out generalised inverse Gaussian."""
     q, data, p = _require_free_form(state), _statistics(x), _require_prior(prior)
-    loc, scale = _best_normal(free_form_moments(*q[2:]).mean_precision, data, p)
+    loc, scale = map(float, _best_normal(free_form_moments(*q[2:]).mean_precision, data, p))
     order = p.concentration - data.n / 2
     q = FreeFormState(loc, scale, order, _half_squares(State(loc, scale, 2.0, 1.0), data), p.rate)
     return q, StepInfo(free_form_elbo(q, data, p))
@@ -517,8 +518,9 @@ def _gamma_slopes(
     concentration: float, excess: float, rate: float, order: float, prior_rate: float, squares: float
 ) -> tuple[float, float]:
     """∂ELBO/∂α and ∂ELBO/∂β; ``excess`` is α − 1, ``order`` c = α_p − N/2, ``squares`` S."""
+    trigamma = zeta(2, concentration)  # ψ₁(α) = ζ(2, α)
     # (c − α) ψ₁(α) + 1 + S β/(α−1)² − β_p/β
-    first = (order - concentration) * polygamma(1, concentration) + 1 + squares * rate / excess**2 - prior_rate / rate
+    first = (order - concentration) * trigamma + 1 + squares * rate / excess**2 - prior_rate / rate
     # −c/β − S/(α−1) + β_p α/β²
     second = -order / rate - squares / excess + prior_rate * concentration / rate**2
     return float(first), float(second)
@@ -571,9 +573,9 @@ def _require_four(name: str, value: tuple[float, float, float, float], kind: typ
     loc, scale, concentration, rate = (
         require_real(f"{name}.{field}", number) for field, number in zip(kind._fields, value, strict=True)
     )
-    require_positive(f"{name}.scale", scale)
-    require_greater(f"{name}.concentration", concentration, above)
-    require_positive(f"{name}.rate", rate)
+    require(scale > 0, f"{name}.scale", "greater than 0", scale)
+    require(concentration > above, f"{name}.concentration", f"greater than {above:g}", concentration)
+    require(rate > 0, f"{name}.rate", "greater than 0", rate)
     return kind(loc, scale, concentration, rate)
 
 

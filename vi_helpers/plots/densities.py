@@ -15,5 +15,5 @@ def plot_density(ax: Axes, x: ArrayLike, density: ArrayLike, role: str, *, fille
     if filled:
         ax.fill_between(x, density, color=COLOUR[role], alpha=0.2, linewidth=0)
     ax.plot(x, density, **{"color": COLOUR[role], "linestyle": LINE[role], **kwargs})
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(bottom=0, auto=True)  # a taller curve drawn later still fits
     return ax

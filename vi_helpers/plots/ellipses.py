@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from vi_helpers.plots.style import COLOUR, LINE
-from vi_helpers.validation import require_positive, require_sample
+from vi_helpers.validation import require, require_positive, require_sample
 
 __all__ = ["plot_ellipse"]
 
@@ -21,6 +21,8 @@ def plot_ellipse(
     Colour and dash are those of ``role``; one unit is made as long upwards as sideways.
     """
     loc, cov = require_sample("loc", loc), require_sample("cov", cov, ndim=2)
+    require(loc.shape == (2,), "loc", "a point of the plane", loc)
+    require(cov.shape == (2, 2) and bool(np.all(np.linalg.eigvalsh(cov) > 0)), "cov", "2 by 2, positive definite", cov)
     angle = np.linspace(0, 2 * np.pi, 241)
     circle = np.stack([np.cos(angle), np.sin(angle)])
     x, y = loc[:, None] + float(require_positive("radius", radius)) * np.linalg.cholesky(cov) @ circle

@@ -33,7 +33,7 @@ class EvidenceBarExplorer(Live):
     prior = traitlets.List(traitlets.Float(), list(MODEL.prior)).tag(sync=True)
     posterior = traitlets.List(traitlets.Float(), list(MODEL.posterior())).tag(sync=True)
 
-    ratio, fixed = 0.62, 180
+    ratio, fixed = 0.25, 349
 
     def __init__(self, loc: float = 0.2, scale: float = 0.8):
         super().__init__(loc=loc, scale=scale)
@@ -68,7 +68,7 @@ class MeanFieldExplorer(Live):
     _esm = source("live.js", "elbo_mean_field.js")
     rho = traitlets.Float(0.9).tag(sync=True)
 
-    ratio, fixed = 0.56, 100
+    ratio, fixed = 0.21, 325
 
     def __init__(self, rho: float = 0.9):
         super().__init__(rho=rho)

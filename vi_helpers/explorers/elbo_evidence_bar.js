@@ -12,7 +12,7 @@ function render({ model, el }) {
   const show = readout(root, [["elbo", "ELBO", "elbo"], ["kl", "+ KL", "kl"], ["log_evidence", "= log evidence", "evidence"]]);
   const picture = chart(root, { xlim: [-1.5, 3], ylim: [0, 1.6], xlabel: "μ", ylabel: "density", height: 260 });
   const left = -15.5;
-  const bar = chart(root, { xlim: [left, -7], ylim: [0, 1], xlabel: "nats", height: 124 });
+  const bar = chart(root, { xlim: [left, -6.3], ylim: [0, 1], xlabel: "nats", height: 124 });
   buttons(model, root, [
     ["q = posterior", { loc: posterior[0], scale: posterior[1] }],
     ["q = prior", { loc: prior[0], scale: prior[1] }],
@@ -33,9 +33,9 @@ function render({ model, el }) {
     bar.rect(left, values.elbo, 0.1, 0.6, "elbo");
     bar.rect(values.elbo, values.log_evidence, 0.1, 0.6, "kl");
     bar.line([values.log_evidence, values.log_evidence], [0, 0.75], "evidence", { dash: "6 4" });
-    bar.text(left, 0.75, "ELBO", "elbo");
-    bar.text(0.5 * (values.elbo + values.log_evidence), 0.7, "KL", "kl", "middle");
-    bar.text(values.log_evidence, 0.85, "log evidence", "evidence", "middle");
+    bar.text(left, 0.72, "ELBO", "elbo");
+    bar.text(0.5 * (values.elbo + values.log_evidence), 0.72, "KL", "kl", "middle");
+    bar.text(values.log_evidence + 0.12, 0.27, "log evidence", "evidence");
     const words = Object.entries(values).map(([key, value]) => `${key.replace("_", " ")} ${value.toFixed(3)}`).join(", ");
     picture.alt(`The exact posterior, and q with mean ${q[0].toFixed(2)} and sd ${q[1].toFixed(2)}: ${words} nats.`);
     bar.alt(`Stacked bar in nats: ${words}.`);

@@ -25,12 +25,12 @@ function coordinateAscent({ n, mean, sumSq }, p) {
   let alpha = 2 + p.concentration + n / 2, beta = (alpha - 1) * (sumSq + p.concentration / p.rate) / (n + 1);
   let m = mean, s2 = 1, S = 1;
   for (let sweep = 0; sweep < 500; sweep++) {
-    const precision = beta / (alpha - 1), before = m;
+    const precision = beta / (alpha - 1), [loc, rate] = [m, beta];
     s2 = 1 / (1 / p.scale ** 2 + n * precision);
     m = s2 * (p.loc / p.scale ** 2 + precision * n * mean);
     S = 0.5 * (sumSq + n * ((mean - m) ** 2 + s2));
     ({ alpha, beta } = bestGamma(p.concentration - n / 2, S, p.rate));
-    if (sweep > 0 && Math.abs(m - before) < 1e-13) break;
+    if (Math.abs(m - loc) < 1e-13 && Math.abs(beta - rate) < 1e-13 * beta) break;
   }
   const precision = beta / (alpha - 1), logVar = digamma(alpha) - Math.log(beta), log2pi = Math.log(2 * Math.PI);
   const elbo = -0.5 * n * (log2pi + logVar) - precision * S

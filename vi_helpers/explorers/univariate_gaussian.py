@@ -29,14 +29,14 @@ from vi_helpers.plots.densities import plot_density
 from vi_helpers.plots.style import COLOUR, label_line
 from vi_helpers.plots.traces import plot_elbo_trace
 
-__all__ = ["PriorExplorer", "SLIDES_PRIOR", "SLIDES_START", "iterations"]
+__all__ = ["SLIDES_PRIOR", "SLIDES_START", "PriorExplorer", "iterations"]
 
 #: The slides' settings: μ ~ N(0, 1), v ~ Gamma(3.5, rate 2); 1,000 steps of Adam of size 0.01, from this start.
 SLIDES_PRIOR = Prior(0.0, 1.0, 3.5, 2.0)
 SLIDES_START = State(2.0, 1.0, 5.0, 1.0)
 
 
-def iterations(*, steps: int = 1000, rate: float = 0.01, seed: int = 5) -> Sweep:
+def iterations(*, steps: int = 1000, rate: float = 0.01, seed: int = 2017) -> Sweep:
     """The slides' fit to 100 points from N(0, 1), through its ``steps`` of Adam: fitted density, and ELBO so far."""
     x = normal_sample(100, 0.0, 1.0, np.random.default_rng(seed))
     data = summarise(x)
@@ -48,7 +48,7 @@ def iterations(*, steps: int = 1000, rate: float = 0.01, seed: int = 5) -> Sweep
     )
     elbos = np.array([elbo(from_unconstrained(theta), data, SLIDES_PRIOR) for theta in path])
     exact = ExactPosterior(data, SLIDES_PRIOR).log_evidence
-    shown = np.unique(np.round(steps * np.linspace(0, 1, 26) ** 1.5).astype(int))
+    shown = np.unique(np.round(steps * np.linspace(0, 1, 21) ** 1.5).astype(int))
     labels, alts, figures = [], [], []
     for t in shown:
         state = from_unconstrained(path[t])
@@ -64,17 +64,20 @@ def iterations(*, steps: int = 1000, rate: float = 0.01, seed: int = 5) -> Sweep
 
 def _fit_figure(x: np.ndarray, loc: float, variance: float, elbos: np.ndarray, exact: float, t: int) -> Figure:
     grid = np.linspace(-5, 7, 400)
-    figure, (left, right) = plt.subplots(1, 2, width_ratios=[1.25, 1])
+    figure = Figure(layout="none")  # not pyplot's, and laid out by hand: there are many
+    edges = {"left": 0.02, "right": 0.98, "bottom": 0.15, "top": 0.97, "wspace": 0.38}
+    left, right = figure.subplots(1, 2, width_ratios=[1.2, 1], gridspec_kw=edges)
     left.hist(x, bins=15, density=True, color=COLOUR["data"], alpha=0.35)
     plot_density(left, grid, np.exp(normal_log_density(grid, 0.0, 1.0)), "truth")
     plot_density(left, grid, np.exp(normal_log_density(grid, loc, variance**0.5)), "q")
-    left.set(ylim=(0, 0.55), xlim=(-5, 7), xlabel="x", yticks=[])
-    label_line(left, -4.8, 0.51, "truth", "truth")
-    label_line(left, -4.8, 0.46, "fit", "q")
+    left.set(ylim=(0, 0.6), xlim=(-5, 7), xlabel="x", yticks=[])
+    label_line(left, -4.8, 0.56, "truth", "truth")
+    label_line(left, -4.8, 0.51, "fit", "q")
     plot_elbo_trace(right, elbos[: t + 1], log_evidence=exact)
     right.plot(t, elbos[t], "o", color=COLOUR["elbo"])
-    right.set(xlim=(-20, 1020), ylim=(exact - 160, exact + 14), ylabel="ELBO, nats", xlabel="step")
-    label_line(right, 1000, exact - 16, "log evidence", "evidence", ha="right")
+    right.set(xlim=(-30, 1030), ylim=(exact - 160, exact + 14), ylabel="ELBO, nats", xlabel="step")
+    right.set_xticks([0, 500, 1000])
+    label_line(right, 1000, exact + 7, "log evidence", "evidence", ha="right")
     return figure
 
 

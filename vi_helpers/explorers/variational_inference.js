@@ -1,7 +1,11 @@
-// KLExplorer: q = N(loc, scale²) over ½N(−3, 1) + ½N(3, 1).
-const logTarget = (z) => logAddExp(normalLogDensity(z, -3, 1), normalLogDensity(z, 3, 1)) - Math.LN2;
+// KLExplorer: q = N(loc, scale²) over a mixture of normals; both KLs, and the two as functions of the mean.
+function mixture(weights, locs, scales) {
+  const logWeights = weights.map(Math.log);
+  return (z) => logWeights.map((w, j) => w + normalLogDensity(z, locs[j], scales[j])).reduce(logAddExp);
+}
 
-function divergences(loc, scale) {
+// Both KLs by the trapezoid rule on a grid that covers q and p.
+function divergences(logTarget, loc, scale) {
   const z = linspace(Math.min(-12, loc - 9 * scale), Math.max(12, loc + 9 * scale), 4001);
   const logQ = z.map((v) => normalLogDensity(v, loc, scale)), logP = z.map(logTarget);
   return {
@@ -10,28 +14,45 @@ function divergences(loc, scale) {
   };
 }
 
+// The two curves over the means at one sd, coarser: for the eye only.
+function landscape(logTarget, means, scale) {
+  const u = linspace(-6, 6, 161), phi = u.map((v) => Math.exp(normalLogDensity(v, 0, 1)));
+  const z = linspace(-9, 9, 361), logP = z.map(logTarget), p = logP.map(Math.exp);
+  return {
+    reverse: means.map((m) => trapezoid(u, u.map((v, i) => phi[i] * (normalLogDensity(v, 0, 1) - Math.log(scale) - logTarget(m + scale * v))))),
+    forward: means.map((m) => trapezoid(z, z.map((v, i) => p[i] * (logP[i] - normalLogDensity(v, m, scale))))),
+  };
+}
+
 function render({ model, el }) {
   const { root, dispose } = explorer({ model, el }, ["loc", "scale"], () => draw());
+  const logTarget = mixture(model.get("weights"), model.get("locs"), model.get("scales"));
+  const narrow = el.clientWidth > 0 && el.clientWidth < 480, width = narrow ? 400 : 680, top = 3;
   slider(model, root, { trait: "loc", label: "mean of q", min: -5, max: 5, step: 0.05 });
   slider(model, root, { trait: "scale", label: "sd of q", min: 0.3, max: 4, step: 0.01 });
-  const show = readout(root, [["reverse", "KL(q‖p)", "q"], ["forward", "KL(p‖q)", "q_other"]]);
-  const picture = chart(root, { xlim: [-8, 8], ylim: [0, 0.5], xlabel: "z", height: 290 });
-  buttons(model, root, [
-    ["left mode", { loc: -2.98431, scale: 1.02337 }],
-    ["right mode", { loc: 2.98431, scale: 1.02337 }],
-    ["broad optimum", { loc: 0, scale: 2.74377 }],
-    ["forward optimum", { loc: 0, scale: Math.sqrt(10) }],
-  ]);
-  const x = linspace(-8, 8, 321), p = x.map((v) => Math.exp(logTarget(v)));
+  const show = readout(root, [["reverse", "reverse KL(q‖p)", "q"], ["forward", "forward KL(p‖q), dashed", "q_other"]]);
+  buttons(model, root, model.get("optima").map(({ name, loc, scale }) => [name, { loc, scale }]));
+  const options = { xlim: [-8, 8], width, ylabel: " ", xticks: narrow ? 5 : 9 };
+  const picture = chart(root, { ...options, ylim: [0, 0.5], height: 170, ylabel: "density", yticks: 3 });
+  const curves = chart(root, { ...options, ylim: [0, top], height: 145, ylabel: "KL (nats)", xlabel: "z above; mean of q below", yticks: 4 });
+  const x = linspace(-8, 8, 321), p = x.map((v) => Math.exp(logTarget(v))), means = linspace(-5, 5, 81);
+  const inside = (values) => values.map((v) => (v <= top ? v : NaN)); // what runs off the chart is not drawn
   function draw() {
-    const loc = model.get("loc"), scale = model.get("scale"), kl = divergences(loc, scale);
+    const loc = model.get("loc"), scale = model.get("scale"), kl = divergences(logTarget, loc, scale);
     picture.clear();
     picture.area(x, p, "exact", 0.2);
     picture.line(x, p, "exact", { width: 1.5 });
-    picture.line(x, x.map((v) => Math.exp(normalLogDensity(v, loc, scale))), "q");
-    picture.text(-4.1, 0.22, "target p", "exact", "end");
-    picture.text(Math.max(-7, Math.min(6, loc)), Math.min(0.48, 0.02 + 0.3989 / scale), "q", "q", "middle");
-    picture.alt(`Target with bumps at -3 and 3, and q with mean ${loc.toFixed(2)} and sd ${scale.toFixed(2)}: reverse KL ${kl.reverse.toFixed(3)}, forward KL ${kl.forward.toFixed(3)} nats.`);
+    picture.line(x, x.map((v) => Math.min(0.5, Math.exp(normalLogDensity(v, loc, scale)))), "q");
+    picture.text(-4.3, 0.2, "target p", "exact", "end");
+    picture.text(loc + (loc > 4 ? -0.6 : 0.6) * Math.max(1, scale), Math.min(0.42, 0.36 / scale), "q", "q", loc > 4 ? "end" : "start");
+    curves.clear();
+    const { reverse, forward } = landscape(logTarget, means, scale);
+    curves.line(means, inside(forward), "q_other", { dash: "7 4" });
+    curves.line(means, inside(reverse), "q");
+    curves.mark(loc, Math.min(top, kl.forward), "q_other");
+    curves.mark(loc, Math.min(top, kl.reverse), "q");
+    for (const chart of [picture, curves])
+      chart.alt(`Target with bumps at -3 and 3, and q with mean ${loc.toFixed(2)} and sd ${scale.toFixed(2)}: reverse KL ${kl.reverse.toFixed(3)}, forward KL ${kl.forward.toFixed(3)} nats.`);
     show(kl);
   }
   draw();

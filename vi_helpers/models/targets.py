@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
+from scipy.special import gammaln
 
 from vi_helpers.numerics import normal_log_density
 from vi_helpers.validation import (
@@ -19,7 +19,7 @@ from vi_helpers.validation import (
     require_sample,
 )
 
-__all__ = ["BIMODAL", "KLPair", "NormalMixture", "kl_pair"]
+__all__ = ["ASYMMETRIC", "BIMODAL", "KLPair", "NormalMixture", "StudentT", "kl_pair", "symmetric_pair"]
 
 
 class NormalMixture:
@@ -50,12 +50,12 @@ class NormalMixture:
 
     def log_density(self, x: ArrayLike) -> NDArray[np.float64]:
         """log p(x), elementwise; any shape; nats."""
-        return logsumexp(self._log_terms(x), axis=-1)
+        return np.logaddexp.reduce(self._log_terms(x), axis=-1)
 
     def log_density_derivatives(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(log p)′ and (log p)″ at x, elementwise."""
         terms = self._log_terms(x)
-        resp = np.exp(terms - logsumexp(terms, axis=-1, keepdims=True))
+        resp = np.exp(terms - np.logaddexp.reduce(terms, axis=-1, keepdims=True))
         slopes = (self.locs - np.asarray(x, dtype=float)[..., None]) / self.scales**2
         first = (resp * slopes).sum(-1)
         # (log p)″ = E[s² − 1/σ²] − (E[s])², expectations over the component given x
@@ -78,8 +78,41 @@ class NormalMixture:
         return rng.normal(self.locs[component], self.scales[component])
 
 
+def symmetric_pair(half_distance: float) -> NormalMixture:
+    """½ N(−d, 1) + ½ N(d, 1), with d = ``half_distance`` ≥ 0."""
+    d = require_real("half_distance", half_distance)
+    require(d >= 0, "half_distance", "at least 0", half_distance)
+    return NormalMixture([0.5, 0.5], [-d, d], [1.0, 1.0])
+
+
 #: The symmetric bimodal target of chapter 2: ½ N(−3, 1) + ½ N(3, 1).
-BIMODAL = NormalMixture([0.5, 0.5], [-3.0, 3.0], [1.0, 1.0])
+BIMODAL = symmetric_pair(3.0)
+
+#: The asymmetric one: 0.3 N(−2, 0.6²) + 0.7 N(2.5, 1).
+ASYMMETRIC = NormalMixture([0.3, 0.7], [-2.0, 2.5], [0.6, 1.0])
+
+
+class StudentT:
+    """Student's t with ``df`` degrees of freedom ν around 0: density ∝ (1 + x²/ν)^(−(ν+1)/2).
+
+    Its variance is ν/(ν − 2), and infinite for ν ≤ 2.
+    """
+
+    def __init__(self, df: float):
+        self.df = float(require_positive("df", require_real("df", df)))
+
+    def log_density(self, x: ArrayLike) -> NDArray[np.float64]:
+        """log p(x), elementwise; any shape; nats."""
+        nu = self.df
+        constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(np.pi * nu)
+        return constant - (nu + 1) / 2 * np.log1p(np.asarray(x, dtype=float) ** 2 / nu)
+
+    def log_density_derivatives(self, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(log p)′ and (log p)″ at x, elementwise."""
+        x, nu = np.asarray(x, dtype=float), self.df
+        first = -(nu + 1) * x / (nu + x**2)
+        second = -(nu + 1) * (nu - x**2) / (nu + x**2) ** 2
+        return first, second
 
 
 class KLPair(NamedTuple):

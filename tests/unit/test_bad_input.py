@@ -9,10 +9,13 @@ import torch
 
 from vi_helpers import divergences as d
 from vi_helpers import numerics as n
+from vi_helpers.datasets import synthetic
 from vi_helpers.inference import adam, advi, ascent, gradients, stochastic
 from vi_helpers.models import conjugate as c
+from vi_helpers.models import linear_regression as lr
 from vi_helpers.models import multivariate_gaussian as mvg
 from vi_helpers.models import normal_gamma as ng
+from vi_helpers.models import satisfiability as sat
 from vi_helpers.models import targets as t
 from vi_helpers.models import univariate_gaussian as ug
 
@@ -149,6 +152,12 @@ MULTIVARIATE = [
     pytest.param(lambda: mvg.GaussianTarget([0, NAN], EYE), "loc", id="GaussianTarget, NaN"),
     pytest.param(lambda: TARGET.elbo(mvg.MeanFieldState([0, 0], [1, -1])), "state.scale", id="GaussianTarget, scale"),
     pytest.param(lambda: TARGET.step(mvg.MeanFieldState([0], [1])), "state.loc", id="GaussianTarget, state shape"),
+    pytest.param(lambda: TARGET.log_density([0.0, 0.0, 0.0]), "z", id="GaussianTarget, z of three"),
+    pytest.param(lambda: TARGET.sample(0, np.random.default_rng(0)), "n", id="GaussianTarget, no draws"),
+    pytest.param(lambda: TARGET.sample(1, 0), "rng", id="GaussianTarget, a seed for rng"),
+    pytest.param(
+        lambda: TARGET.marginal_coverage(TARGET.mean_field_optimum(), level=1.0), "level", id="GaussianTarget, level 1"
+    ),
     pytest.param(lambda: TARGET.update_coordinate(TARGET.mean_field_optimum(), 2), "i", id="GaussianTarget, no such i"),
     pytest.param(
         lambda: TARGET.update_coordinate(TARGET.mean_field_optimum(), -1), "i", id="GaussianTarget, i negative"
@@ -256,6 +265,43 @@ INFERENCE = [
     ),
 ]
 
+REGRESSION = lr.LinearRegression([[1.0, 0.0], [1.0, 1.0]], [0.5, 1.5], 0.3)
+FORMULA = sat.Formula([[1, -2, 3]], 3)
+
+FIRST_CHAPTER = [
+    pytest.param(lambda: lr.cosine_features([], 2), "t", id="cosine_features, empty"),
+    pytest.param(lambda: lr.cosine_features([0.5], 0), "n_features", id="cosine_features, no feature"),
+    pytest.param(lambda: lr.LinearRegression([1.0, 2.0], [1.0, 2.0], 1.0), "features", id="LinearRegression, a vector"),
+    pytest.param(
+        lambda: lr.LinearRegression([[1.0]], [1.0, 2.0], 1.0), "features", id="LinearRegression, a row missing"
+    ),
+    pytest.param(lambda: lr.LinearRegression([[1.0]], [NAN], 1.0), "y", id="LinearRegression, NaN"),
+    pytest.param(lambda: lr.LinearRegression([[1.0]], [1.0], 0.0), "noise_scale", id="LinearRegression, no noise"),
+    pytest.param(lambda: REGRESSION.log_likelihood_moment(-1.0), "power", id="LinearRegression, negative power"),
+    pytest.param(
+        lambda: lr.evidence_by_grid(REGRESSION.log_likelihood, 2, 1),
+        "points_per_axis",
+        id="evidence_by_grid, one point",
+    ),
+    pytest.param(
+        lambda: lr.evidence_by_prior(REGRESSION.log_likelihood, 2, 10, 3), "rng", id="evidence_by_prior, a seed for rng"
+    ),
+    pytest.param(lambda: sat.Formula([[1, -2, 3]], 2), "n_variables", id="Formula, two variables"),
+    pytest.param(lambda: sat.Formula([[1, -1, 2]], 3), "clauses", id="Formula, a variable twice in a clause"),
+    pytest.param(lambda: sat.Formula([[1, 2, 4]], 3), "clauses", id="Formula, no such variable"),
+    pytest.param(lambda: sat.Formula([], 3), "clauses", id="Formula, empty"),
+    pytest.param(lambda: FORMULA.satisfied([[0, 1, 2]]), "assignments", id="Formula, assignment of a two"),
+    pytest.param(
+        lambda: sat.random_formula(3, 0, np.random.default_rng(0)), "n_clauses", id="random_formula, no clause"
+    ),
+    pytest.param(lambda: sat.solutions("1 2 3"), "formula", id="solutions, text"),
+    pytest.param(lambda: sat.evidence(sat.cooper_network(FORMULA), {99: 1}), "observed", id="evidence, no such node"),
+    pytest.param(
+        lambda: synthetic.normal_sample(3, 0.0, -1.0, np.random.default_rng(0)), "scale", id="normal_sample, scale"
+    ),
+    pytest.param(lambda: synthetic.normal_sample(3, 0.0, 1.0, None), "rng", id="normal_sample, no generator"),
+]
+
 TABLE = [
     *NUMERICS,
     *DIVERGENCES,
@@ -265,6 +311,7 @@ TABLE = [
     *UNIVARIATE,
     *NORMAL_GAMMA,
     *INFERENCE,
+    *FIRST_CHAPTER,
 ]
 
 

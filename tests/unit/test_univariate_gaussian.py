@@ -22,6 +22,7 @@ from vi_helpers.models.univariate_gaussian import (
     default_start,
     elbo,
     elbo_terms,
+    end_starts,
     fit,
     fit_free_form,
     free_form_elbo,
@@ -365,15 +366,50 @@ def test_fit_reads_the_data_once(monkeypatch):
     assert len(looks) == 1
 
 
-def test_a_start_is_kept_and_the_default_one_is_valid():
+def test_a_start_is_kept_and_without_one_the_better_end_is_taken():
     assert fit(X, PRIOR, start=STATE).states[0] == STATE
-    assert fit(X, PRIOR).states[0] == default_start(X, PRIOR)
-    assert default_start([3.0], PRIOR).concentration > 1
+    assert fit(X, PRIOR).states[0] in end_starts(X, PRIOR)
+
+
+def test_the_plain_start_is_a_valid_q_for_a_single_observation():
+    start = default_start([3.0], PRIOR)
+    assert start.loc == 3.0
+    assert np.isfinite(elbo(start, [3.0], PRIOR))
+
+
+@given(samples, priors, states)
+def test_sweeps_from_anywhere_stay_between_those_from_the_two_ends(x, prior, state):
+    data = summarise(x + np.linspace(0, 0.1, x.size))
+    runs = [*end_starts(data, prior), step(state, data, prior)[0]]  # the ends are one sweep from 0 and from ∞
+    for _ in range(8):
+        runs = [step(q, data, prior)[0] for q in runs]
+        low, high, between = (q.rate / (q.concentration - 1) for q in runs)
+        assert low * (1 - 1e-9) <= between <= high * (1 + 1e-9)
+
+
+#: A prior that is sure of a mean near −1 and of a variance near 100, and 41 points from N(10, 1): two optima.
+TORN = Statistics(41, 10.0, 36.0)
+
+
+def test_a_prior_that_contradicts_the_data_can_leave_two_optima_and_fit_finds_the_better():
+    prior = PRIORS["B"]
+    ends = [fit(TORN, prior, start=start) for start in end_starts(TORN, prior)]
+    assert ends[0].state.loc < 6 < ends[1].state.loc
+    assert abs(ends[0].elbo - ends[1].elbo) > 1e-3
+    starts = random_starts(np.random.default_rng(7), 50)
+    bounds = np.array([fit(TORN, prior, start=start, max_steps=5000).elbo for start in starts])
+    distance = np.abs(bounds[:, None] - [end.elbo for end in ends]).min(axis=1)
+    assert distance.max() < 1e-6
+    assert fit(TORN, prior).elbo == max(end.elbo for end in ends)
+    # and the exact posterior has two peaks to be torn between
+    grid = np.linspace(-2, 12, 600)
+    density = ExactPosterior(TORN, prior).loc_density(grid)
+    assert np.sum(np.diff(np.sign(np.diff(density))) < 0) == 2
 
 
 def test_a_run_cut_short_says_so():
     with pytest.warns(RuntimeWarning, match="still rose"):
-        assert not fit(dataset("D20"), PRIORS["C"], max_steps=2).converged
+        assert not fit(dataset("D20"), PRIORS["C"], start=STATE, max_steps=2).converged
 
 
 def test_without_the_prior_of_the_mean_the_report_would_be_right():
@@ -555,6 +591,7 @@ RNG = np.random.default_rng(0)
         pytest.param(lambda: gradient(State(0, 1, 1, 1), X, PRIOR), "state.concentration", id="gradient at one"),
         pytest.param(lambda: step(State(0, 1, 0.5, 1), X, PRIOR), "state.concentration", id="step below one"),
         pytest.param(lambda: fit(X, PRIOR, start=State(0, 1, 1, 1)), "start.concentration", id="start at one"),
+        pytest.param(lambda: end_starts([], PRIOR), "x", id="no data between the ends"),
         pytest.param(lambda: fit([2.0, 2.0, 2.0, 2.0], Prior(0, 1, 1.5, 1)), "x", id="equal data"),
         pytest.param(lambda: log_evidence([2.0, 2.0, 2.0, 2.0], Prior(0, 1, 1, 1)), "x", id="infinite evidence"),
         pytest.param(lambda: fit_free_form([2.0] * 4, Prior(0, 1, 1, 1)), "x", id="equal data, free form"),

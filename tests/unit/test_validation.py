@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from vi_helpers import validation as v
 
-NOT_NUMBERS = ["a", None, [1, "b"], 1j, [[1], [1, 2]], np.array(["1.0"]), object(), True, [True, False]]
+NOT_NUMBERS = ["a", None, [1, "b"], 1j, [[1], [1, 2]], np.array(["1.0"]), {}, True, [True, False]]
 CHECKS = [
     pytest.param(v.require_finite, id="finite"),
     pytest.param(v.require_positive, id="positive"),

@@ -80,7 +80,10 @@ function readout(root, items) {
 }
 
 // One chart with axes.  Draw with line(), area(), mark(), text(); clear() before each frame; alt() names it.
-function chart(root, { xlim, ylim, xlabel = "", ylabel = "", width = 680, height = 330, xticks = 7, yticks = 5, equal = false }) {
+// `height` is that of a chart 680 wide.  A narrow screen gets a smaller drawing, so that its text stays legible.
+function chart(root, { xlim, ylim, xlabel = "", ylabel = "", height: fullHeight = 330, xticks = 7, yticks = 5 }) {
+  const width = Math.min(680, Math.max(460, root.clientWidth || 680));
+  const height = Math.round((fullHeight * width) / 680);
   const pad = { left: ylabel ? 56 : 14, right: 14, top: 14, bottom: 44 };
   const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
   root.append(svg);

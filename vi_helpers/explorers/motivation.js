@@ -29,13 +29,13 @@ function render({ model, el }) {
   slider(model, root, { trait: "ones", label: "ones seen", min: 0, max: 40, step: 1, format: whole });
   slider(model, root, { trait: "zeros", label: "zeros seen", min: 0, max: 40, step: 1, format: whole });
   const show = readout(root, [
-    ["log_evidence", "log P(X), formula", "evidence"],
-    ["log_area", "log of the area", "evidence"],
+    ["log_evidence", "log P(X)", "evidence"],
+    ["log_area", "log area", "evidence"],
     ["posterior_mean", "posterior mean", "exact"],
     ["posterior_sd", "sd", "exact"],
   ]);
   const curves = chart(root, { xlim: [0, 1], ylim: [0, 4], ylabel: "density", height: 230, xticks: 6, yticks: 4 });
-  const product = chart(root, { xlim: [0, 1], ylim: [0, 1], xlabel: "θ", ylabel: "prior × lik.", height: 190, xticks: 6, yticks: 3 });
+  const product = chart(root, { xlim: [0, 1], ylim: [0, 1], xlabel: "θ", ylabel: " ", height: 190, xticks: 6, yticks: 3 });
   const x = linspace(0, 1, 401);
   function draw() {
     const [a, b, ones, zeros] = ["a", "b", "ones", "zeros"].map((trait) => model.get(trait));
@@ -43,9 +43,10 @@ function render({ model, el }) {
     const density = (p, q) => x.map((v) => Math.exp(logDensity(v, p, q)));
     const prior = density(a, b), likelihood = density(ones + 1, zeros + 1), posterior = density(a + ones, b + zeros);
     const joint = x.map((v, i) => prior[i] * v ** ones * (1 - v) ** zeros);
-    // Headroom of a fifth for the key.
+    const power = Math.floor(Math.log10(Math.max(...joint))), height = joint.map((v) => v / 10 ** power);
+    // Headroom for the key, so that no curve runs through it.
     curves.ylim = [0, 1.25 * Math.max(...prior, ...likelihood, ...posterior)];
-    product.ylim = [0, 1.3 * Math.max(...joint)];
+    product.ylim = [0, 1.3 * Math.max(...height)];
     for (const picture of [curves, product]) { picture.axes(); picture.clear(); }
     curves.line(x, prior, "prior", { dash: "2 4" });
     curves.line(x, likelihood, "likelihood", { dash: "9 4 2 4" });
@@ -54,9 +55,10 @@ function render({ model, el }) {
     curves.text(0.01, key, "prior ····", "prior");
     curves.text(0.22, key, "likelihood, scaled –·–", "likelihood");
     curves.text(0.72, key, "posterior —", "exact");
-    product.area(x, joint, "evidence", 0.25);
-    product.line(x, joint, "evidence", { width: 1.5 });
-    product.text(0.01, 0.88 * product.ylim[1], `area = P(X) = ${Math.exp(numbers.log_evidence).toPrecision(3)}`, "evidence");
+    product.area(x, height, "evidence", 0.25);
+    product.line(x, height, "evidence", { width: 1.5 });
+    product.text(0.01, 0.9 * product.ylim[1], `prior × likelihood / 1e${power}`, "evidence");
+    product.text(0.99, 0.9 * product.ylim[1], `area P(X) = ${Math.exp(numbers.log_evidence).toExponential(2)}`, "evidence", "end");
     const state = `Prior Beta(${a}, ${b}) and ${ones} ones, ${zeros} zeros`;
     curves.alt(`${state}: posterior mean ${numbers.posterior_mean.toFixed(3)}, sd ${numbers.posterior_sd.toFixed(3)}.`);
     product.alt(`${state}: the area under prior times likelihood has log ${numbers.log_area.toFixed(3)}, the log evidence.`);

@@ -21,9 +21,15 @@ function bestGamma(c, S, r) {
   return { alpha: 1 + excess, beta: bestRate(excess) };
 }
 
-function coordinateAscent({ n, mean, sumSq }, p) {
-  let alpha = 2 + p.concentration + n / 2, beta = (alpha - 1) * (sumSq + p.concentration / p.rate) / (n + 1);
-  let m = mean, s2 = 1, S = 1;
+// Sweeps from the prior's end and from the data's: where the two contradict each other there can be two optima.
+function coordinateAscent(data, p) {
+  const largest = 0.5 * (data.sumSq + data.n * ((data.mean - p.loc) ** 2 + p.scale ** 2));
+  const ends = [largest, Math.max(0.5 * data.sumSq, 1e-12 * largest)].map((S) => ascendFrom(S, data, p));
+  return ends[0].elbo > ends[1].elbo ? ends[0] : ends[1];
+}
+
+function ascendFrom(S, { n, mean, sumSq }, p) {
+  let m = NaN, s2 = NaN, { alpha, beta } = bestGamma(p.concentration - n / 2, S, p.rate);
   for (let sweep = 0; sweep < 500; sweep++) {
     const precision = beta / (alpha - 1), [loc, rate] = [m, beta];
     s2 = 1 / (1 / p.scale ** 2 + n * precision);

@@ -2,6 +2,8 @@
 
 ``q = N(loc, scale²)`` and ``scale`` is a standard deviation.  Expectations under q are trapezoid sums over the
 standardised u = (z − loc)/scale, from −10 to 10: log p may have a ridge, which defeats Gauss–Hermite quadrature.
+``points`` is the number of nodes; their distance, 20·scale/points, has to be below the width of the sharpest bend
+of log p (1/(2d) for two unit normals at ±d), and the error then falls exponentially.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize, root
 
 from vi_helpers.numerics import log_trapezoid, normal_entropy, normal_log_density, normalise_log_density
-from vi_helpers.validation import require, require_count, require_finite, require_positive, require_sample
+from vi_helpers.validation import require, require_count, require_finite, require_positive, require_real, require_sample
 
 __all__ = [
     "NormalFit",
@@ -60,7 +62,7 @@ def forward_fit(log_density: LogDensity, x: ArrayLike) -> NormalFit:
     return NormalFit(float(loc), float(scale), float(np.trapezoid(integrand, x)))
 
 
-def reverse_kl(log_density: LogDensity, loc: ArrayLike, scale: ArrayLike, *, points: int = 2001):
+def reverse_kl(log_density: LogDensity, loc: ArrayLike, scale: ArrayLike, *, points: int = 2001) -> NDArray[np.float64]:
     """KL(N(loc, scale²)‖p) in nats; ``loc`` and ``scale`` broadcast, and so does the result.
 
     With a ``log_density`` that lacks its constant the result lacks it too (and may be negative).
@@ -75,14 +77,14 @@ def reverse_kl(log_density: LogDensity, loc: ArrayLike, scale: ArrayLike, *, poi
 def reverse_gradient(derivatives: Derivatives, loc: float, scale: float, *, points: int = 2001) -> NDArray[np.float64]:
     """Gradient (2,) of KL(q‖p) in (loc, log scale): −E_q[g] and −1 − s E_q[u g], where g = (log p)′."""
     u, weight = _standard_normal(points)
-    g, _ = derivatives(loc + scale * u)
+    g, _, scale = _slopes(derivatives, loc, scale, u)
     return np.array([-weight @ g, -1.0 - scale * (weight @ (u * g))])
 
 
 def reverse_hessian(derivatives: Derivatives, loc: float, scale: float, *, points: int = 2001) -> NDArray[np.float64]:
     """Hessian (2, 2) of KL(q‖p) in (loc, log scale), from g = (log p)′ and h = (log p)″."""
     u, weight = _standard_normal(points)
-    g, h = derivatives(loc + scale * u)
+    g, h, scale = _slopes(derivatives, loc, scale, u)
     # ∂²/∂m² = −E[h],  ∂²/∂m∂ρ = −s E[u h],  ∂²/∂ρ² = −s E[u g] − s² E[u² h],  ρ = log s
     mixed = -scale * (weight @ (u * h))
     return np.array([[-weight @ h, mixed], [mixed, -scale * (weight @ (u * g)) - scale**2 * (weight @ (u**2 * h))]])
@@ -144,6 +146,16 @@ def _standard_normal(points: int) -> tuple[NDArray[np.float64], NDArray[np.float
     u = np.linspace(-REACH, REACH, require_count("points", points, minimum=3))
     log_density = normal_log_density(u, 0.0, 1.0)
     return u, np.exp(log_density - log_trapezoid(log_density, u)) * (u[1] - u[0])
+
+
+def _slopes(derivatives: Derivatives, loc: float, scale: float, u: NDArray[np.float64]):
+    """(log p)′ and (log p)″ (G,) at loc + scale·u, and the checked scale."""
+    loc, scale = require_real("loc", loc), float(require_positive("scale", require_real("scale", scale)))
+    both = np.asarray(derivatives(loc + scale * u), dtype=float)
+    require(
+        both.shape == (2, u.size), "derivatives", f"a pair of arrays of shape {u.shape} here", f"shape {both.shape}"
+    )
+    return *both, scale
 
 
 def _values(name: str, function: LogDensity, x: NDArray[np.float64]) -> NDArray[np.float64]:

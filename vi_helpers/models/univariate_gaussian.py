@@ -53,6 +53,7 @@ __all__ = [
     "default_start",
     "elbo",
     "elbo_terms",
+    "end_starts",
     "fit",
     "fit_free_form",
     "free_form_elbo",
@@ -249,12 +250,29 @@ def best_gamma(order: float, inverse_rate: float, rate: float) -> tuple[float, f
 
 
 def default_start(x: ArrayLike | Statistics, prior: Prior) -> State:
-    """A plain start: the data's mean, and a q(v) near the data's spread and the prior's together."""
+    """A plain start for a gradient method: the data's mean, and a q(v) near the spread of data and prior together."""
     data, p = _statistics(x), _require_prior(prior)
     concentration = 2 + p.concentration + data.n / 2
     variance = (data.sum_sq + p.concentration / p.rate) / (data.n + 1)
     scale = (1 / p.scale**2 + data.n / variance) ** -0.5
     return State(data.mean, float(scale), concentration, (concentration - 1) * variance)
+
+
+def end_starts(x: ArrayLike | Statistics, prior: Prior) -> tuple[State, State]:
+    """Two starts, one at the prior's end and one at the data's, with every optimum between them.
+
+    A sweep maps E[1/v] to a new value that rises with the old one: a larger E[1/v] moves q(μ) to the data and narrows
+    it, so S falls, and the best E[1/v] falls with S.  Sweeps from the two ends therefore close in on the outermost
+    optima, and where they meet there is only one.
+    """
+    data, p = _statistics(x), _require_prior(prior)
+    order = p.concentration - data.n / 2
+    largest = _half_squares(State(p.loc, p.scale, 2.0, 1.0), data)  # S at E[1/v] = 0
+    smallest = max(0.5 * data.sum_sq, 1e-12 * largest)  # S at E[1/v] = ∞
+    near_prior = State(p.loc, p.scale, *best_gamma(order, largest, p.rate))
+    near_data = best_gamma(order, smallest, p.rate)
+    scale = _best_normal(near_data[1] / (near_data[0] - 1), data, p)[1]
+    return near_prior, State(data.mean, float(scale), *near_data)
 
 
 def fit(
@@ -265,14 +283,16 @@ def fit(
     tolerance: float = 1e-13,
     max_steps: int = 1000,
 ) -> Trace[State]:
-    """Coordinate ascent from ``start`` (:func:`default_start` if none) until the ELBO settles.
+    """Coordinate ascent until the ELBO settles: from ``start``, or else from both ends, and the better run of the two.
 
-    The data are read once.  ``tolerance`` is relative, see :func:`vi_helpers.inference.ascent.ascend`.
+    A prior that contradicts the data can leave two optima (see :func:`end_starts`).  The data are read once.
+    ``tolerance`` is relative, see :func:`vi_helpers.inference.ascent.ascend`.
     """
     data, p = _statistics(x), _require_prior(prior)
     _require_proper(data, p)
-    begin = default_start(data, p) if start is None else _require_state(start, name="start")
-    return ascend(lambda state: step(state, data, p), begin, tolerance=tolerance, max_steps=max_steps)
+    starts = end_starts(data, p) if start is None else [_require_state(start, name="start")]
+    runs = [ascend(lambda q: step(q, data, p), q, tolerance=tolerance, max_steps=max_steps) for q in starts]
+    return max(runs, key=lambda run: run.elbo)
 
 
 def to_unconstrained(state: State) -> NDArray[np.float64]:
@@ -493,12 +513,13 @@ def free_form_step(state: FreeFormState, x: ArrayLike | Statistics, prior: Prior
 def fit_free_form(
     x: ArrayLike | Statistics, prior: Prior, *, tolerance: float = 1e-13, max_steps: int = 1000
 ) -> Trace[FreeFormState]:
-    """Mean field without the Gamma: what is left of the gap is the price of factorising alone."""
+    """Mean field without the Gamma, from both ends: what is left of the gap is the price of factorising alone."""
     data, p = _statistics(x), _require_prior(prior)
     _require_proper(data, p)
-    q = default_start(data, p)
-    start = FreeFormState(q.loc, q.scale, p.concentration - data.n / 2, _half_squares(q, data), p.rate)
-    return ascend(lambda state: free_form_step(state, data, p), start, tolerance=tolerance, max_steps=max_steps)
+    order = p.concentration - data.n / 2
+    starts = [FreeFormState(q.loc, q.scale, order, _half_squares(q, data), p.rate) for q in end_starts(data, p)]
+    runs = [ascend(lambda q: free_form_step(q, data, p), q, tolerance=tolerance, max_steps=max_steps) for q in starts]
+    return max(runs, key=lambda run: run.elbo)
 
 
 def _best_normal(mean_precision: ArrayLike, data: Statistics, p: Prior) -> tuple:

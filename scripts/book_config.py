@@ -23,7 +23,10 @@ def configuration(environment: Mapping[str, str]) -> dict:
         config["sphinx"]["config"]["extensions"].append("sphinx_sitemap")
         config["sphinx"]["config"]["sitemap_url_scheme"] = "{link}"
     if repository := environment.get("BOOK_REPOSITORY"):
-        config["repository"] = {"url": repository, "branch": environment.get("BOOK_BRANCH", "main"), "path_to_book": "."}
+        config["repository"] = {
+            "url": repository,
+            "branch": environment.get("BOOK_BRANCH", "main"),
+            "path_to_book": ".",
+        }
         config["html"]["use_repository_button"] = config["html"]["use_issues_button"] = True
     return config
-

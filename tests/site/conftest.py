@@ -24,7 +24,10 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import serve  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium")
+PLACES = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -126,8 +129,10 @@ def visit(browser: Browser, address: str):
             page.add_init_script(init)
         page.goto(f"{address}/{name}", wait_until="load")
         if options.get("java_script_enabled", True):
-            page.wait_for_function("document.documentElement.dataset.explorers === 'ready' || !document.querySelector('.vi-room')")
-            page.wait_for_function("!window.MathJax?.startup?.promise || window.MathJax.startup.promise.then(() => true)")
+            drawn = "document.documentElement.dataset.explorers === 'ready'"
+            typeset = "!window.MathJax?.startup?.promise || window.MathJax.startup.promise.then(() => true)"
+            page.wait_for_function(f"{drawn} || !document.querySelector('.vi-room')")
+            page.wait_for_function(typeset)
         return visited
 
     return open_page

@@ -40,12 +40,15 @@ def explorers() -> list[tuple[str, str]]:
 def notebook(tmp_path_factory) -> Path:
     cells = []
     for module, name in explorers():
-        cells.append(nbformat.v4.new_code_cell(f"from {module} import {name}\n{name.lower()} = {name}()\n{name.lower()}"))
+        cells.append(
+            nbformat.v4.new_code_cell(f"from {module} import {name}\n{name.lower()} = {name}()\n{name.lower()}")
+        )
     names = ", ".join(f"{name.lower()!r}: {name.lower()}" for _, name in explorers())
     report = (
         "import json\n"
-        "keep = lambda w: {k: v for k, v in w.get_state().items() if isinstance(v, (int, float)) and not isinstance(v, bool)}\n"
-        f"print('TRAITS ' + json.dumps({{k: keep(w) for k, w in {{{names}}}.items()}}))"
+        "def numbers(w):\n"
+        "    return {k: v for k, v in w.get_state().items() if type(v) in (int, float)}\n"
+        f"print('TRAITS ' + json.dumps({{k: numbers(w) for k, w in {{{names}}}.items()}}))"
     )
     cells.append(nbformat.v4.new_code_cell(report))
     path = tmp_path_factory.mktemp("lab") / "explorers.ipynb"

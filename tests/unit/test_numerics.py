@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from scipy.special import gammaln, polygamma
 
 from tests.oracles import oracle
@@ -86,6 +86,12 @@ def test_gamma_expectations_are_integrals_over_log_v(a, b):
 
     assert n.gamma_expected_log(a, b) == pytest.approx(expectation(math.log), rel=1e-8, abs=1e-8)
     assert n.gamma_entropy(a, b) == pytest.approx(expectation(lambda v: -law.logpdf(v)), rel=1e-8, abs=1e-8)
+
+
+def test_where_the_gamma_function_overflows():
+    largest = [float(np.log(np.finfo(kind).max)) for kind in (np.float32, np.float64)]
+    limits = [optimize.brentq(lambda a, top=top: gammaln(a) - top, 2, 200) for top in largest]
+    oracle("s7.trap.gamma_overflow").check(limits)
 
 
 @pytest.mark.parametrize("a", [35.0, 36.0, 171.0, 172.0, 1e4, 1e8])

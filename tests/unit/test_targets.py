@@ -22,14 +22,16 @@ X = np.array([-40.0, -3.0, -0.4, 0.0, 1e-3, 2.2, 7.0, 60.0])
 ALL = MIXTURES | {"student 0.7": t.StudentT(0.7), "student 2": t.StudentT(2.0), "student 30": t.StudentT(30.0)}
 
 
+FINE = np.linspace(-60, 60, 120_001)
+
+
 def by_components(mixture, x):
-    parts = [w * stats.norm(m, s).pdf(x) for w, m, s in zip(mixture.weights, mixture.locs, mixture.scales, strict=True)]
-    return sum(parts)
+    parts = zip(mixture.weights, mixture.locs, mixture.scales, strict=True)
+    return sum(w * stats.norm.pdf(x, m, s) for w, m, s in parts)
 
 
 def moment(mixture, power):
-    integrand = lambda x: x**power * by_components(mixture, x)  # noqa: E731
-    return integrate.quad(integrand, -60, 60, points=sorted(mixture.locs), limit=400)[0]
+    return np.trapezoid(FINE**power * by_components(mixture, FINE), FINE)
 
 
 @pytest.mark.parametrize("name", MIXTURES)

@@ -106,7 +106,7 @@ function render({ model, el }) {
     picture.line(xs, prior, "prior", { dash: "2 4", width: 2 });
     picture.line(xs, exact, "exact", { width: 1.5 });
     picture.line(xs, q, "q");
-    ["prior", "exact", "q"].forEach((role, i) => picture.text(xs[0] + 0.03 * (xs.at(-1) - xs[0]), picture.ylim[1] * (0.92 - 0.1 * i), role === "exact" ? "exact posterior" : role, role));
+    if (picture === means) ["prior", "exact", "q"].forEach((role, i) => picture.text(-4.9, picture.ylim[1] * (0.92 - 0.16 * i), role, role));
   }
   draw();
   return dispose;

@@ -33,22 +33,22 @@ function render({ model, el }) {
   const show = readout(root, [["reverse", "reverse KL(q‖p)", "q"], ["forward", "forward KL(p‖q), dashed", "q_other"]]);
   buttons(model, root, model.get("optima").map(({ name, loc, scale }) => [name, { loc, scale }]));
   const options = { xlim: [-8, 8], width, ylabel: " ", xticks: narrow ? 5 : 9 };
-  const picture = chart(root, { ...options, ylim: [0, 0.5], height: 170, ylabel: "density", yticks: 3 });
+  const picture = chart(root, { ...options, ylim: [0, 0.5], height: 185, ylabel: "density", yticks: 3 });
   const curves = chart(root, { ...options, ylim: [0, top], height: 145, ylabel: "KL (nats)", xlabel: "z above; mean of q below", yticks: 4 });
   const x = linspace(-8, 8, 321), p = x.map((v) => Math.exp(logTarget(v))), means = linspace(-5, 5, 81);
-  const inside = (values) => values.map((v) => (v <= top ? v : NaN)); // what runs off the chart is not drawn
+  const inside = (values, limit) => values.map((v) => (v <= limit ? v : NaN)); // what runs off the chart is not drawn
   function draw() {
     const loc = model.get("loc"), scale = model.get("scale"), kl = divergences(logTarget, loc, scale);
     picture.clear();
     picture.area(x, p, "exact", 0.2);
     picture.line(x, p, "exact", { width: 1.5 });
-    picture.line(x, x.map((v) => Math.min(0.5, Math.exp(normalLogDensity(v, loc, scale)))), "q");
+    picture.line(x, inside(x.map((v) => Math.exp(normalLogDensity(v, loc, scale))), 0.5), "q");
     picture.text(-4.3, 0.2, "target p", "exact", "end");
     picture.text(loc + (loc > 4 ? -0.6 : 0.6) * Math.max(1, scale), Math.min(0.42, 0.36 / scale), "q", "q", loc > 4 ? "end" : "start");
     curves.clear();
     const { reverse, forward } = landscape(logTarget, means, scale);
-    curves.line(means, inside(forward), "q_other", { dash: "7 4" });
-    curves.line(means, inside(reverse), "q");
+    curves.line(means, inside(forward, top), "q_other", { dash: "7 4" });
+    curves.line(means, inside(reverse, top), "q");
     curves.mark(loc, Math.min(top, kl.forward), "q_other");
     curves.mark(loc, Math.min(top, kl.reverse), "q");
     for (const chart of [picture, curves])

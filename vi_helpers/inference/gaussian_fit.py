@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 REACH = 10.0
+SHORT_STEPS = {"max_trust_radius": 10.0, "maxiter": 30}  # a run without a minimum stops before e^(log scale) overflows
 
 LogDensity = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 Derivatives = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
@@ -126,8 +127,9 @@ def reverse_optima(
 
     found: list[NDArray[np.float64]] = []
     for loc, scale in starts:
-        near = minimize(value, [loc, np.log(scale)], jac=gradient, hess=hessian, method="trust-exact")
-        end = root(gradient, near.x, jac=hessian)
+        start = [loc, np.log(scale)]
+        near = minimize(value, start, jac=gradient, hess=hessian, method="trust-exact", options=SHORT_STEPS)
+        end = root(gradient, near.x, jac=hessian) if near.success else near
         if not (end.success and np.all(np.linalg.eigvalsh(hessian(end.x)) > 0)):
             message = f"The start ({loc:g}, {scale:g}) did not end in a local minimum."
             warnings.warn(message, RuntimeWarning, stacklevel=2)

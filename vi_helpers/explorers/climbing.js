@@ -35,8 +35,8 @@ function render({ model, el }) {
     picture.line(angles.map((t) => loc[0] + scale[0] * Math.cos(t)), angles.map((t) => loc[1] + scale[1] * Math.sin(t)), "q");
     picture.line(path.map((s) => s.loc[0]), path.map((s) => s.loc[1]), "elbo", { width: 2 });
     for (const s of path) picture.mark(...s.loc, "elbo", 4);
-    picture.text(2.3, 2.2, "target p (1 and 2 sd)", "exact");
-    picture.text(2.3, -1.6, "q (1 sd)", "q");
+    picture.text(2.3, 2.2, "target p", "exact");
+    picture.text(2.3, -1.6, "q, 1 sd", "q");
     picture.text(2.3, -2.2, "path of q's mean", "elbo");
     picture.alt(`Ellipses of a Gaussian with correlation ${rho.toFixed(2)}, and the staircase of q's mean after ${updates} coordinate updates: ELBO ${values.elbo.toFixed(3)} nats, error ${values.error.toFixed(3)}.`);
     show(values);

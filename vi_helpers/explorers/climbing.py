@@ -35,7 +35,7 @@ class CAVIExplorer(Live):
     start_loc = traitlets.List(traitlets.Float(), START.loc.tolist()).tag(sync=True)
     start_scale = traitlets.List(traitlets.Float(), START.scale.tolist()).tag(sync=True)
 
-    ratio, fixed = 0.56, 148
+    ratio, fixed = 0.39, 226
 
     def __init__(self, rho: float = 0.9, updates: int = 4):
         super().__init__(rho=rho, updates=updates)

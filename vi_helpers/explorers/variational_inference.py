@@ -47,7 +47,7 @@ class KLExplorer(Live):
     scales = traitlets.List(traitlets.Float(), BIMODAL.scales.tolist()).tag(sync=True)
     optima = traitlets.List(traitlets.Dict()).tag(sync=True)
 
-    ratio, fixed = 0.45, 165
+    ratio, fixed = 0.0, 470  # on a narrow screen the controls grow by as much as the charts shrink
 
     def __init__(self, loc: float = 0.0, scale: float = 1.5):
         super().__init__(loc=loc, scale=scale)

@@ -89,7 +89,7 @@ def wait_for_address(server: subprocess.Popen, log: Path, seconds: float = 60) -
 
 
 def test_explorers_are_live(browser, lab, notebook):
-    assert len(explorers()) >= 3
+    assert len(explorers()) >= 6
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     page = context.new_page()
     page.goto(f"{lab}lab/tree/{notebook.name}?reset")

@@ -13,6 +13,12 @@ SITE = Path(__file__).resolve().parent.parent / "_build" / "html"
 COMPRESSED = (".html", ".js", ".css", ".svg", ".json", ".txt", ".xml")
 
 
+@functools.lru_cache(maxsize=256)
+def compressed(path: Path, modified: int) -> bytes:
+    """The file at ``path`` as gzip; ``modified`` is its time stamp, so that a changed file is read again."""
+    return gzip.compress(path.read_bytes(), compresslevel=6)
+
+
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Files below one folder; text is gzipped for browsers that accept it."""
 
@@ -24,7 +30,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             path = path / "index.html"
         if not (path.is_file() and path.suffix in COMPRESSED and "gzip" in self.headers.get("Accept-Encoding", "")):
             return super().do_GET()
-        body = gzip.compress(path.read_bytes(), compresslevel=6)
+        body = compressed(path, path.stat().st_mtime_ns)
         self.send_response(200)
         self.send_header("Content-Type", self.guess_type(str(path)))
         self.send_header("Content-Encoding", "gzip")

@@ -97,9 +97,12 @@ class Visit:
 
 @pytest.fixture(scope="session")
 def visit(browser: Browser, address: str):
-    """``visit(page, **context options)`` opens a page; requests to any other host are refused and listed."""
+    """``visit(page, **context options)`` opens a page; requests to any other host are refused and listed.
 
-    def open_page(name: str, *, init: str = "", **options) -> Visit:
+    ``init`` is a script to run first, ``without`` a pattern of addresses to refuse.
+    """
+
+    def open_page(name: str, *, init: str = "", without: str = "", **options) -> Visit:
         context = browser.new_context(**options)
         page = context.new_page()
         visited = Visit(page, context)
@@ -121,6 +124,8 @@ def visit(browser: Browser, address: str):
                 visited.transferred[request.url] = request.sizes()["responseBodySize"]
 
         page.route("**/*", route)
+        if without:
+            page.route(without, lambda route: route.abort())
         page.on("response", response)
         page.on("requestfinished", finished)
         page.on("console", lambda m: visited.complaints.append(m.text) if m.type in {"error", "warning"} else None)

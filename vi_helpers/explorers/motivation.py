@@ -25,7 +25,7 @@ class BetaBernoulliExplorer(Live):
     ones = traitlets.Int(7).tag(sync=True)
     zeros = traitlets.Int(3).tag(sync=True)
 
-    ratio, fixed = 0.62, 144
+    ratio, fixed = 0.276, 380
 
     def __init__(self, a: float = 2.0, b: float = 2.0, ones: int = 7, zeros: int = 3):
         super().__init__(a=a, b=b, ones=ones, zeros=zeros)

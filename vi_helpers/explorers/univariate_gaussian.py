@@ -97,7 +97,7 @@ class PriorExplorer(Live):
     concentration = traitlets.Float(3.5).tag(sync=True)
     rate = traitlets.Float(2.0).tag(sync=True)
 
-    ratio, fixed = 0.62, 216
+    ratio, fixed = 0.17, 525.5
 
     def __init__(self, loc: float = 0.0, scale: float = 1.0, concentration: float = 3.5, rate: float = 2.0):
         super().__init__(loc=loc, scale=scale, concentration=concentration, rate=rate)

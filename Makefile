@@ -35,7 +35,7 @@ test: book
 	@echo "== unit tests and notebooks"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env -q -m "not site" tests book
 	@echo "== the built site in a browser"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q -m site tests/site
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m site tests/site
 
 links: book
 	@echo "== links to other sites"

@@ -18,7 +18,7 @@ from vi_helpers.numerics import central_difference
 CLOSE = symmetric_pair(1.0)
 GRID = np.linspace(-16, 16, 4001)
 STARTS = [(m, s) for m in np.linspace(-6, 6, 5) for s in (0.5, 1.5, 4.0)]
-# MATH.md section 1, five or six decimals: (mean, sd, KL) of every local minimum of the reverse KL
+# Reference values to five or six decimals: (mean, sd, KL) of every local minimum of the reverse KL
 REVERSE = {
     "symmetric": (BIMODAL, [(-2.98431, 1.02337, 0.688769), (0, 2.74377, 0.840621), (2.98431, 1.02337, 0.688769)]),
     "asymmetric": (ASYMMETRIC, [(-1.97633, 0.63023, 1.192002), (2.47161, 1.04127, 0.349261)]),

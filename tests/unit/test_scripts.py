@@ -131,6 +131,7 @@ def site(tmp_path, monkeypatch):
         monkeypatch.setattr(build_site, name, value)
     monkeypatch.setattr(build_site, "configuration", lambda environment: {"title": "Book"})
     monkeypatch.setattr(build_site, "__file__", str(tmp_path / "requirements.txt"))
+    (tmp_path / "book_pages.py").touch()
     executed(build, 1)
 
     state = SimpleNamespace(folder=tmp_path, code=0, builds=[])
@@ -232,3 +233,14 @@ def test_one_connection_answers_many_requests(get):
     answers = [get("/index.html", **{"Accept-Encoding": "gzip"})[0] for _ in range(5)]
     assert answers == [200] * 5
     assert get("/index.html", method="HEAD")[0] == 200
+
+
+def test_only_the_named_icons_are_kept():
+    from book_pages import trim_icons
+
+    script = (
+        'x={bars:[448,512,["navicon"],"f0c9","M0 96"],'
+        '"arrow-up":[384,512,[8593],"f062",["M1","M2"]],moon:[1,2,[],"f1","M3"]};'
+    )
+    kept = trim_icons(script, {"navicon", "arrow-up"})
+    assert kept == 'x={bars:[448,512,["navicon"],"f0c9","M0 96"],"arrow-up":[384,512,[8593],"f062",["M1","M2"]],};'

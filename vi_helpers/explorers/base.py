@@ -26,7 +26,7 @@ def source(*names: str) -> str:
     return "\n".join((HERE / name).read_text(encoding="utf8") for name in names)
 
 
-def encode(figure: Figure, *, format: str, dpi: int = 130) -> str:
+def encode(figure: Figure, *, format: str, dpi: int = 110) -> str:
     """``figure`` as base64 text, ``format`` "webp" (small: frames) or "png" (everywhere: stills)."""
     buffer = io.BytesIO()
     options = {"pil_kwargs": {"quality": 80, "method": 6}} if format == "webp" else {}
@@ -97,7 +97,7 @@ class Sweep(Explorer):
         require(0 <= index < len(figures), "index", f"between 0 and {len(figures) - 1}", index)
         width, height = (round(100 * side) for side in figures[0].get_size_inches())
         self.ratio = height / width - 0.07  # with `fixed`, right for a page of 688 px and for a phone of 343 px
-        still = encode(figures[index], format="png", dpi=110)
+        still = encode(figures[index], format="png", dpi=90)
         frames = ["data:image/webp;base64," + encode(figure, format="webp") for figure in figures]
         for figure in figures:
             plt.close(figure)
@@ -125,7 +125,7 @@ class Live(Explorer):
 
     def __init__(self, **settings):
         figure, alt = self.figure(**settings)
-        still = encode(figure, format="png", dpi=110)
+        still = encode(figure, format="png", dpi=90)
         plt.close(figure)
         super().__init__(still=still, still_alt=alt, kind=type(self).__name__, **settings)
 

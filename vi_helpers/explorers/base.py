@@ -96,7 +96,9 @@ class Sweep(Explorer):
             require(len(texts) == len(figures), argument, f"as many as the {len(figures)} figures", len(texts))
         require(0 <= index < len(figures), "index", f"between 0 and {len(figures) - 1}", index)
         width, height = (round(100 * side) for side in figures[0].get_size_inches())
-        self.ratio = height / width - 0.07  # with `fixed`, right for a page of 688 px and for a phone of 343 px
+        self.ratio = round(
+            height / width - 0.07, 4
+        )  # with `fixed`, right for a page of 688 px and for a phone of 343 px
         still = encode(figures[index], format="png", dpi=90)
         frames = ["data:image/webp;base64," + encode(figure, format="webp") for figure in figures]
         for figure in figures:

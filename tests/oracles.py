@@ -59,7 +59,7 @@ def oracle_ids(prefix: str = "") -> list[str]:
 
 
 def dataset(name: str) -> NDArray[np.float64]:
-    """The data set ``name`` ("D5", "D10", "D20", "D100", "D100b"): a fresh (N,) array."""
+    """The data set ``name``, a fresh array: (N,), or (N, D) for "P12"; the galaxies are in 1000 km/s."""
     return np.array(_load()["datasets"][name], dtype=float)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vi_helpers.validation import require, require_count, require_positive
 
-__all__ = ["Trace", "ascend"]
+__all__ = ["Runs", "Trace", "ascend", "ascend_many", "pick"]
 
 State = TypeVar("State")
 
@@ -64,3 +64,63 @@ def ascend(
             return Trace(states, np.array(elbos), True)
     warnings.warn(f"The ELBO still rose by {gain:.3g} nats in step {max_steps}.", RuntimeWarning, stacklevel=2)
     return Trace(states, np.array(elbos), False)
+
+
+class Runs(NamedTuple, Generic[State]):
+    """Many finished runs of one algorithm; leading axis R.
+
+    state : the last states, every array with leading axis R.
+    elbos : (R,) their last ELBOs, in nats.
+    history : (T, R) the ELBO after every step; a run that has ended keeps its last value.
+    steps : (R,) how many steps each run took.   converged : (R,) whether it settled.
+    """
+
+    state: State
+    elbos: NDArray[np.float64]
+    history: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    converged: NDArray[np.bool_]
+
+    @property
+    def best(self) -> int:
+        """The run with the highest ELBO."""
+        return int(np.argmax(self.elbos))
+
+
+def pick(state: State, index: int | NDArray) -> State:
+    """The state of one run, or of several, out of a state whose arrays all have a leading axis of runs."""
+    return type(state)(*(part[index] for part in state))
+
+
+def ascend_many(
+    step: Callable[[State], tuple[State, NamedTuple]],
+    states: State,
+    *,
+    tolerance: float = 1e-10,
+    max_steps: int = 1000,
+) -> Runs[State]:
+    """:func:`ascend` for many starts at once: ``states`` and ``info.elbo`` have a leading axis R.
+
+    A run that has settled leaves the batch.  Each run ends as it would have ended alone.  If any reaches
+    ``max_steps`` one warning says how many.
+    """
+    require_positive("tolerance", tolerance)
+    require_count("max_steps", max_steps)
+    final = type(states)(*(np.array(part, dtype=float) for part in states))
+    count = require_count("len(states)", len(final[0]))
+    elbos, steps, converged = np.full(count, -np.inf), np.zeros(count, dtype=int), np.zeros(count, dtype=bool)
+    active, batch, history = np.arange(count), final, []
+    for number in range(1, max_steps + 1):
+        batch, info = step(batch)
+        require(bool(np.all(np.isfinite(info.elbo))), "info.elbo", "finite after every step", info.elbo)
+        settled = info.elbo - elbos[active] < tolerance * np.maximum(1.0, np.abs(info.elbo))
+        elbos[active], steps[active], converged[active] = info.elbo, number, settled
+        history.append(elbos.copy())
+        for part, new in zip(final, batch, strict=True):
+            part[active] = new
+        active, batch = active[~settled], pick(batch, ~settled)
+        if not active.size:
+            break
+    else:
+        warnings.warn(f"{active.size} of {count} runs still rose in step {max_steps}.", RuntimeWarning, stacklevel=2)
+    return Runs(final, elbos, np.array(history), steps, converged)

@@ -21,7 +21,7 @@ ROOMS = [
 ]
 HEAVY = ["torch", "torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython", "myst_nb", "sklearn"]
 DRAWING = {"plots", "explorers"}
-TORCH = {f"{PACKAGE}.inference.gradients", f"{PACKAGE}.inference.advi"}
+TORCH = {f"{PACKAGE}.{name}" for name in ("inference.gradients", "inference.advi", "models.gaussian_mixture_sampled")}
 
 
 def room(module: str) -> str:

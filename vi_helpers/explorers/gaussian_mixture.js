@@ -51,6 +51,8 @@ function mixtureElbo(x, q, prior) {
   return q.reduce((sum, { m, s, a, b }) => sum - kl(m, s, prior.loc) - kl(a, b, prior.logVar), shareOut(x, q).logNorm);
 }
 
+const TOP = 0.24; // the density chart ends here
+
 function render({ model, el }) {
   const { root, dispose } = explorer({ model, el }, ["n_components", "seed", "sweeps"], () => draw());
   const whole = { format: (v) => v.toFixed(0) };
@@ -61,9 +63,10 @@ function render({ model, el }) {
   const roles = ["q", "prior", "likelihood", "elbo", "q_other", "truth"], dashes = ["", "2 4", "9 3 2 3", "14 4", "7 4", "4 2"];
   const x = model.get("x"), prior = { loc: model.get("loc_scale"), logVar: model.get("log_var_scale") };
   const velocity = (v) => 20 + 5 * v, xlim = [5, 38];
-  const picture = chart(root, { xlim, ylim: [0, 0.32], height: 205 });
-  const strip = chart(root, { xlim, ylim: [0, 1], height: 92, xlabel: "velocity, 1000 km/s; each galaxy's responsibilities" });
-  const trace = chart(root, { xlim: [0, 60], ylim: [-1, 0], height: 150, xlabel: "sweep", ylabel: "ELBO", yticks: 4 });
+  const narrow = window.matchMedia("(max-width: 480px)").matches;
+  const picture = chart(root, { xlim, ylim: [0, TOP], height: narrow ? 300 : 200 });
+  const strip = chart(root, { xlim, ylim: [0, 1], height: narrow ? 150 : 105, xlabel: "velocity, 1000 km/s; each galaxy's responsibilities" });
+  const trace = chart(root, { xlim: [0, 60], ylim: [-1, 0], height: narrow ? 200 : 140, xlabel: "sweep", ylabel: " ", yticks: 4 });
   const bars = Array.from({ length: 33 }, (_, k) => x.filter((v) => Math.floor(velocity(v) - 5) === k).length / x.length);
   const grid = linspace(...xlim, 331), cache = new Map();
   // Paths are kept: moving the sweeps' slider then costs a drawing, not sixty sweeps.
@@ -86,10 +89,10 @@ function render({ model, el }) {
     const each = shown.map(({ loc, sd }) => grid.map((v) => Math.exp(normalLogDensity(v, loc, sd)) / m));
     picture.clear();
     bars.forEach((height, k) => picture.rect(5 + k, 6 + k, 0, height, "data", 0.3));
-    picture.line(grid, grid.map((_, i) => each.reduce((sum, curve) => sum + curve[i], 0)).map((v) => Math.min(v, 0.32)), "exact", { width: 1.5 });
+    picture.line(grid, grid.map((_, i) => each.reduce((sum, curve) => sum + curve[i], 0)).map((v) => Math.min(v, TOP)), "exact", { width: 1.5 });
     each.forEach((curve, j) => {
-      picture.line(grid, curve.map((v) => Math.min(v, 0.32)), roles[j], { dash: dashes[j], width: 2.2 });
-      picture.text(shown[j].loc, Math.min(0.3, 0.02 + Math.max(...curve)), String(j + 1), roles[j], "middle");
+      picture.line(grid, curve.map((v) => Math.min(v, TOP)), roles[j], { dash: dashes[j], width: 2.2 });
+      picture.text(shown[j].loc, Math.min(0.92 * TOP, 0.012 + Math.max(...curve)), String(j + 1), roles[j], "middle");
     });
     strip.clear();
     shareOut(x, q).resp.forEach((row, i) => {
@@ -105,8 +108,10 @@ function render({ model, el }) {
     trace.line([0, 60], [best, best], "evidence", { dash: "6 4", width: 1.4 });
     trace.line(elbos.map((_, t) => t), elbos.map((v) => (v < best - 40 ? NaN : v)), "elbo");
     if (elbos[sweeps] > best - 40) trace.mark(sweeps, elbos[sweeps], "elbo");
-    trace.text(59, best - 7, "best of 200 starts", "evidence", "end");
-    const behind = best - elbos[sweeps], means = shown.map(({ loc }) => loc).sort((one, two) => one - two);
+    trace.text(59, best - 9, "best of 200 starts", "evidence", "end");
+    trace.text(8, best - 34, "ELBO, nats", "elbo");
+    const lacks = best - elbos[sweeps], behind = Math.abs(lacks) < 1e-9 ? 0 : lacks;
+    const means = shown.map(({ loc }) => loc).sort((one, two) => one - two);
     const words = `${m} components from seed ${seed} after ${sweeps} sweeps: ELBO ${elbos[sweeps].toFixed(3)} nats, ${behind.toFixed(3)} below the best known; means ${means.map((v) => v.toFixed(1)).join(", ")} thousand km/s.`;
     picture.alt(words);
     strip.alt(`Responsibilities of the 82 galaxies as stacked bars. ${words}`);

@@ -78,7 +78,7 @@ class MixtureExplorer(Live):
     loc_scale = traitlets.Float(GALAXY_PRIOR.loc_scale).tag(sync=True)
     log_var_scale = traitlets.Float(GALAXY_PRIOR.log_var_scale).tag(sync=True)
 
-    ratio, fixed = 0.44, 214.0
+    ratio, fixed = 0.13, 477.0
 
     def __init__(self, n_components: int = 3, seed: int = 0, sweeps: int = 5):
         super().__init__(n_components=n_components, seed=seed, sweeps=sweeps)
@@ -100,7 +100,8 @@ class MixtureExplorer(Live):
         """``elbo`` after the sweeps, and ``behind``, what it lacks to the best of 200 starts with the same M; nats."""
         state = _path(int(n_components), int(seed))[int(sweeps)]
         elbo = gm.elbo(state, _data(), GALAXY_PRIOR)
-        return {"elbo": elbo, "behind": _best()[int(n_components) - 1] - elbo}
+        behind = _best()[int(n_components) - 1] - elbo
+        return {"elbo": elbo, "behind": 0.0 if abs(behind) < 1e-9 else behind}
 
     @classmethod
     def figure(cls, n_components: int, seed: int, sweeps: int) -> tuple[Figure, str]:

@@ -3,11 +3,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import gamma, multivariate_t, norm
+from scipy.stats import t as student_t
 
 from tests.oracles import dataset, oracle, oracle_ids
 from vi_helpers.models import normal_gamma
-from vi_helpers.models.normal_gamma import Prior, State, elbo, fit, gap, log_evidence, optimum, posterior, step
-from vi_helpers.models.univariate_gaussian import summarise
+from vi_helpers.models.normal_gamma import (
+    Prior,
+    State,
+    elbo,
+    fit,
+    gap,
+    log_evidence,
+    optimum,
+    posterior,
+    predictive,
+    step,
+)
+from vi_helpers.models.univariate_gaussian import Statistics, summarise
 
 X, PRIOR, STATE = dataset("D5"), Prior(0.0, 1.0, 1.0, 1.0), State(0.2, 0.4, 3.0, 2.0)
 
@@ -88,6 +100,21 @@ def test_the_gap_knows_only_the_number_of_observations(x, prior):
     assert gap(x.size, prior) > 0
 
 
+@given(samples, priors, real)
+def test_the_predictive_is_a_ratio_of_evidences(x, prior, y):
+    expected = log_evidence([*x, y], prior) - log_evidence(x, prior)
+    assert student_t.logpdf(y, *predictive(posterior(x, prior))) == pytest.approx(expected, rel=1e-7, abs=1e-7)
+
+
+def test_posterior_optimum_and_predictive_take_the_statistics_of_many_samples():
+    rows = np.random.default_rng(0).normal(0, 2, (4, 6))
+    many = Statistics(6, rows.mean(1), rows.var(1) * 6)
+    for function in (posterior, optimum, lambda x, p: predictive(posterior(x, p))):
+        together = function(many, PRIOR)
+        for r, row in enumerate(rows):
+            np.testing.assert_allclose([np.broadcast_to(f, 4)[r] for f in together], function(row, PRIOR), rtol=1e-12)
+
+
 def test_the_gap_shrinks_like_one_over_four_a():
     assert [gap(n, PRIOR) for n in (5, 50)] == pytest.approx([1 / (4 * 3.5), 1 / (4 * 26)], rel=0.03)
     assert gap(10**6, PRIOR) == pytest.approx(1 / (4 * (1 + 5e5)), rel=1e-2)
@@ -127,6 +154,8 @@ def test_statistics_will_do_and_the_data_are_read_once(monkeypatch):
         pytest.param(lambda: posterior(X, Prior(0, 1, -1, 1)), "prior.concentration", id="negative shape"),
         pytest.param(lambda: optimum(X, Prior(0, 1, 1, 0)), "prior.rate", id="rate of zero"),
         pytest.param(lambda: gap(0, PRIOR), "n", id="gap of nothing"),
+        pytest.param(lambda: predictive(Prior(0, 1, 1, 0)), "after.rate", id="predictive of rate zero"),
+        pytest.param(lambda: predictive((0, 1, 1)), "after", id="predictive of three numbers"),
         pytest.param(lambda: step(State(0, 0, 1, 1), X, PRIOR), "state.scale", id="scale of zero"),
         pytest.param(lambda: elbo((0, 1, 1), X, PRIOR), "state", id="three numbers"),
         pytest.param(lambda: fit(X, PRIOR, start=State(0, 1, 0, 1)), "start.concentration", id="start"),

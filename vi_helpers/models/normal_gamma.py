@@ -18,9 +18,21 @@ from scipy.special import gammaln
 from vi_helpers.inference.ascent import Trace, ascend
 from vi_helpers.models.univariate_gaussian import Statistics, StepInfo, summarise
 from vi_helpers.numerics import LOG_2PI, gamma_entropy, gamma_expected_log, normal_entropy
-from vi_helpers.validation import require, require_count, require_positive, require_real
+from vi_helpers.validation import require, require_count, require_finite, require_positive, require_real
 
-__all__ = ["Prior", "State", "elbo", "fit", "gap", "log_evidence", "optimum", "posterior", "step"]
+__all__ = [
+    "Prior",
+    "State",
+    "Student",
+    "elbo",
+    "fit",
+    "gap",
+    "log_evidence",
+    "optimum",
+    "posterior",
+    "predictive",
+    "step",
+]
 
 
 class Prior(NamedTuple):
@@ -41,6 +53,14 @@ class State(NamedTuple):
     rate: float
 
 
+class Student(NamedTuple):
+    """loc + scale · T, with T Student's t on ``df`` degrees of freedom."""
+
+    df: float
+    loc: float
+    scale: float
+
+
 def posterior(x: ArrayLike | Statistics, prior: Prior) -> Prior:
     """The exact posterior, a Normal–Gamma again."""
     data, p = _statistics(x), _require_four("prior", prior, Prior)
@@ -53,6 +73,15 @@ def posterior(x: ArrayLike | Statistics, prior: Prior) -> Prior:
         p.concentration + data.n / 2,
         p.rate + 0.5 * (data.sum_sq + between),
     )
+
+
+def predictive(after: Prior) -> Student:
+    """The density of one more observation under the Normal–Gamma ``after``, whose fields may be arrays."""
+    require(len(after) == 4, "after", f"four numbers ({', '.join(Prior._fields)})", after)
+    concentration, rate = require_positive("after.concentration", after[2]), require_positive("after.rate", after[3])
+    # v = 1/τ is added to the variance v/L of the mean
+    variance = rate / concentration * (1 + 1 / require_positive("after.mean_precision", after[1]))
+    return Student(2 * concentration, require_finite("after.loc", after[0]), np.sqrt(variance))
 
 
 def log_evidence(x: ArrayLike | Statistics, prior: Prior) -> float:

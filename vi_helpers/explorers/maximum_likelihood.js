@@ -88,8 +88,9 @@ function render({ model, el }) {
   const rows = [["plug_in", "plug-in", "likelihood", "8 3 2 3"], ["student", "Student t", "q_other", "7 4"], ["exact", "exact", "exact", ""], ["vi", "VI", "q", ""]];
   const showReach = readout(root, rows.map(([key, words, role]) => [key, "± " + words, role]));
   const showVar = readout(root, [["var_mle", "variance: MLE", "likelihood"], ["var_unbiased", "unbiased", "q_other"], ["var_exact", "exact", "exact"], ["var_vi", "VI", "q"]]);
-  const picture = chart(root, { xlim: [-6, 8], ylim: [0, 0.45], height: 215, xticks: 8 });
-  const intervals = chart(root, { xlim: [-6, 8], ylim: [-3.6, 0.6], height: 150, xlabel: "next observation; bars: 90% intervals", xticks: 8 });
+  const narrow = window.matchMedia("(max-width: 480px)").matches;
+  const picture = chart(root, { xlim: [-6, 8], ylim: [0, 0.45], height: narrow ? 320 : 215, xticks: 8 });
+  const intervals = chart(root, { xlim: [-6, 8], ylim: [-3.6, 0.6], height: narrow ? 230 : 150, xlabel: "next observation; bars: 90% intervals", xticks: 8 });
   buttons(model, root, [
     ["weak prior", { n: 5, strength: 0.5, guess: 1 }],
     ["prior sure and wrong", { n: 5, strength: 20, guess: 6 }],

@@ -43,7 +43,7 @@ class PredictiveExplorer(Live):
     var = traitlets.Float(VAR).tag(sync=True)
     level = traitlets.Float(LEVEL).tag(sync=True)
 
-    ratio, fixed = 0.03, 555
+    ratio, fixed = -0.137, 653.0
 
     def __init__(self, n: int = 5, strength: float = 2.0, guess: float = 2.0):
         super().__init__(n=n, strength=strength, guess=guess)

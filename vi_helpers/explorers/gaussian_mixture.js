@@ -60,7 +60,7 @@ function render({ model, el }) {
   slider(model, root, { trait: "seed", label: "seed of the start", min: 0, max: 19, step: 1, ...whole });
   slider(model, root, { trait: "sweeps", label: "sweeps", min: 0, max: 60, step: 1, ...whole });
   const show = readout(root, [["elbo", "ELBO (nats)", "elbo"], ["behind", "behind the best of 200", "kl"]]);
-  const roles = ["q", "prior", "likelihood", "elbo", "q_other", "truth"], dashes = ["", "2 4", "9 3 2 3", "14 4", "7 4", "4 2"];
+  const roles = ["q", "prior", "q_other", "elbo", "likelihood", "truth"], dashes = ["", "2 4", "7 4", "14 4", "9 3 2 3", "4 2"];
   const x = model.get("x"), prior = { loc: model.get("loc_scale"), logVar: model.get("log_var_scale") };
   const velocity = (v) => 20 + 5 * v, xlim = [5, 38];
   const narrow = window.matchMedia("(max-width: 480px)").matches;

@@ -17,7 +17,7 @@ from vi_helpers.models import gaussian_mixture as gm
 from vi_helpers.models import mixture_of_normals_d as mn
 from vi_helpers.numerics import normal_log_density
 from vi_helpers.plots.densities import plot_density
-from vi_helpers.plots.ellipses import plot_ellipse
+from vi_helpers.plots.mixtures import ROLES, component_colours, plot_points, plot_spreads
 from vi_helpers.plots.style import COLOUR, LINE, label_line
 
 __all__ = ["GALAXY_PRIOR", "MixtureExplorer", "switching_off"]
@@ -26,9 +26,6 @@ __all__ = ["GALAXY_PRIOR", "MixtureExplorer", "switching_off"]
 GALAXY_PRIOR = gm.Prior(2.0, 1.0)
 CENTRE, UNIT = 20.0, 5.0
 MOST, SEEDS, SWEEPS = 6, 20, 60
-
-#: one colour and dash a component, of roles whose colours can be told apart
-COMPONENTS = ("q", "prior", "likelihood", "elbo", "q_other", "truth")
 
 
 @cache
@@ -117,10 +114,10 @@ class MixtureExplorer(Live):
         for j in range(n_components):
             loc, sd = CENTRE + UNIT * state.loc[j], UNIT * np.sqrt(state.mean_var[j])
             share = np.exp(normal_log_density(grid, loc, sd)) / n_components
-            plot_density(top, grid, share, COMPONENTS[j], linestyle=LINE[COMPONENTS[j]])
-        bottoms = np.zeros(x.size)
+            plot_density(top, grid, share, ROLES[j])
+        bottoms, colours = np.zeros(x.size), component_colours(n_components)
         for j, share in enumerate(gm.responsibilities(state, x).T):
-            strip.bar(galaxies().values, share, 0.12, bottoms, color=COLOUR[COMPONENTS[j]])
+            strip.bar(galaxies().values, share, 0.12, bottoms, color=colours[j])
             bottoms += share
         for ax in (top, strip):
             ax.set(xlim=(5, 38), yticks=[])
@@ -169,10 +166,10 @@ def _switching_figure(x: np.ndarray, state: mn.State, counts: np.ndarray, elbos:
     edges = {"left": 0.09, "right": 0.985, "bottom": 0.14, "top": 0.97, "wspace": 0.32, "hspace": 0.55}
     grid = figure.add_gridspec(2, 2, width_ratios=[1.7, 1], **edges)
     left, top, bottom = (figure.add_subplot(grid[place]) for place in ((slice(None), 0), (0, 1), (1, 1)))
-    colours = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in _palette(len(counts))])
-    left.scatter(*x.T, c=mn.responsibilities(state, x) @ colours, s=11)
-    for k in np.flatnonzero(counts > 1):
-        plot_ellipse(left, state.loc[k], state.covs[k], "exact", equal=False, color=colours[k], linewidth=2)
+    colours, alive = component_colours(len(counts)), counts > 1
+    plot_points(left, x, mn.responsibilities(state, x), size=16)
+    plot_spreads(left, state.loc, state.covs, alive, linewidth=2)
+    for k in np.flatnonzero(alive):
         left.annotate(str(k + 1), state.loc[k], ha="center", va="center", fontsize=12, weight="bold")
     left.set(xlim=(1.2, 5.6), ylim=(38, 102), xlabel="eruption, min", ylabel="waiting, min")
     top.bar(np.arange(1, len(counts) + 1), counts, color=colours)
@@ -181,8 +178,3 @@ def _switching_figure(x: np.ndarray, state: mn.State, counts: np.ndarray, elbos:
     bottom.plot(t, elbos[t], "o", color=COLOUR["elbo"])
     bottom.set(xlim=(-2, len(elbos) + 1), ylim=(elbos.min() - 20, elbos.max() + 40), xlabel="sweep", ylabel="ELBO")
     return figure
-
-
-def _palette(count: int) -> list[str]:
-    """One colour a component: those of the roles, then lighter ones."""
-    return [*(COLOUR[role] for role in COMPONENTS), "#8A6D00", "#5B4AA8"][:count]

@@ -13,20 +13,12 @@ __all__ = ["plot_ellipse"]
 
 
 def plot_ellipse(
-    ax: Axes,
-    loc: ArrayLike,
-    cov: ArrayLike,
-    role: str,
-    *,
-    radius: float = 2.0,
-    filled: bool = False,
-    equal: bool = True,
-    **kwargs,
+    ax: Axes, loc: ArrayLike, cov: ArrayLike, role: str, *, radius: float = 2.0, filled: bool = False, **kwargs
 ) -> Axes:
     """Draw the contour of N(loc, cov) that lies ``radius`` standard deviations from its centre in every direction.
 
     ``loc`` (2,), ``cov`` (2, 2) positive definite: the points z with (z − loc)ᵀ cov⁻¹ (z − loc) = radius².
-    Colour and dash are those of ``role``; one unit is made as long upwards as sideways if ``equal``.
+    Colour and dash are those of ``role``; one unit is made as long upwards as sideways.
     """
     loc, cov = require_sample("loc", loc), require_sample("cov", cov, ndim=2)
     require(loc.shape == (2,), "loc", "a point of the plane", loc)
@@ -37,6 +29,5 @@ def plot_ellipse(
     if filled:
         ax.fill(x, y, color=COLOUR[role], alpha=0.15, linewidth=0)
     ax.plot(x, y, **{"color": COLOUR[role], "linestyle": LINE[role], **kwargs})
-    if equal:
-        ax.set_aspect("equal", adjustable="box")
+    ax.set_aspect("equal", adjustable="box")
     return ax

@@ -17,38 +17,40 @@ function bestLogNormal(n, t, s2) {
   return { a: w > 1 ? logHalf - u + 0.5 * b2 : s2 * (w - 0.5 * n), b: Math.sqrt(b2) };
 }
 
-// Scores, responsibilities and log p(x) under E_q[log ...]: Σ_i log Σ_j exp score_ij.
+// Responsibilities, one row a point, and Σ_i log Σ_j exp score_ij.
 function shareOut(x, q) {
+  const parts = q.map(({ m, s, a, b }) => {
+    const e = Math.exp(-a + 0.5 * b * b); // E[1/v]
+    return { m, e, offset: -0.5 * (Math.log(2 * Math.PI) + a + e * s * s) - Math.log(q.length) };
+  });
   let logNorm = 0;
   const resp = x.map((v) => {
-    const score = q.map(({ m, s, a, b }) => {
-      const e = Math.exp(-a + 0.5 * b * b);
-      return -0.5 * (Math.log(2 * Math.PI) + a + e * ((v - m) ** 2 + s * s)) - Math.log(q.length);
-    });
-    const top = Math.max(...score), weights = score.map((c) => Math.exp(c - top));
-    const total = weights.reduce((sum, w) => sum + w, 0);
+    const row = parts.map(({ m, e, offset }) => offset - 0.5 * e * (v - m) ** 2);
+    const top = Math.max(...row);
+    let total = 0;
+    for (let j = 0; j < row.length; j++) total += row[j] = Math.exp(row[j] - top);
+    for (let j = 0; j < row.length; j++) row[j] /= total;
     logNorm += top + Math.log(total);
-    return weights.map((w) => w / total);
+    return row;
   });
   return { resp, logNorm };
 }
 
+// One sweep of coordinate ascent: the state after it, and the ELBO of the state that came in.
 function sweepOnce(x, q, prior) {
-  const { resp } = shareOut(x, q);
-  return q.map(({ a, b }, j) => {
+  const { resp, logNorm } = shareOut(x, q);
+  const kl = (loc, scale, wide) => 0.5 * ((scale / wide) ** 2 + (loc / wide) ** 2 - 1) + Math.log(wide / scale);
+  const elbo = q.reduce((sum, { m, s, a, b }) => sum - kl(m, s, prior.loc) - kl(a, b, prior.logVar), logNorm);
+  const next = q.map(({ a, b }, j) => {
     const e = Math.exp(-a + 0.5 * b * b);
     let n = 0, sum = 0;
-    x.forEach((v, i) => { n += resp[i][j]; sum += resp[i][j] * v; });
+    for (let i = 0; i < x.length; i++) { n += resp[i][j]; sum += resp[i][j] * x[i]; }
     const s2 = 1 / (1 / prior.loc ** 2 + e * n), m = s2 * e * sum;
     let squares = n * s2;
-    x.forEach((v, i) => { squares += resp[i][j] * (v - m) ** 2; });
+    for (let i = 0; i < x.length; i++) squares += resp[i][j] * (x[i] - m) ** 2;
     return { m, s: Math.sqrt(s2), ...bestLogNormal(n, squares, prior.logVar ** 2) };
   });
-}
-
-function mixtureElbo(x, q, prior) {
-  const kl = (loc, scale, wide) => 0.5 * ((scale / wide) ** 2 + (loc / wide) ** 2 - 1) + Math.log(wide / scale);
-  return q.reduce((sum, { m, s, a, b }) => sum - kl(m, s, prior.loc) - kl(a, b, prior.logVar), shareOut(x, q).logNorm);
+  return { next, elbo };
 }
 
 const TOP = 0.24; // the density chart ends here
@@ -76,9 +78,14 @@ function render({ model, el }) {
       const mean = x.reduce((sum, v) => sum + v, 0) / x.length;
       const spread = Math.sqrt(x.reduce((sum, v) => sum + (v - mean) ** 2, 0) / x.length) / m;
       let q = model.get("starts")[m - 1][seed].map((loc) => ({ m: loc, s: 0.5 * spread, a: 2 * Math.log(spread), b: 0.5 }));
-      const states = [q];
-      for (let t = 0; t < 60; t++) states.push((q = sweepOnce(x, q, prior)));
-      cache.set(key, { states, elbos: states.map((state) => mixtureElbo(x, state, prior)) });
+      const states = [], elbos = [];
+      for (let t = 0; t <= 60; t++) {
+        const { next, elbo } = sweepOnce(x, q, prior);
+        states.push(q);
+        elbos.push(elbo);
+        q = next;
+      }
+      cache.set(key, { states, elbos });
     }
     return cache.get(key);
   }

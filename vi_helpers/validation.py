@@ -14,6 +14,7 @@ __all__ = [
     "require",
     "require_cholesky",
     "require_count",
+    "require_definite",
     "require_finite",
     "require_greater",
     "require_positive",
@@ -87,6 +88,15 @@ def require_cholesky(name: str, value: ArrayLike, dimension: int) -> NDArray[np.
         return np.linalg.cholesky(array)
     except np.linalg.LinAlgError:
         raise ValueError(f"{name} must be positive definite; got {_brief(array.tolist())}") from None
+
+
+def require_definite(name: str, value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``value`` (..., D, D), which has to hold symmetric positive definite matrices; its largest entry times 1e-10 is
+    the asymmetry allowed."""
+    crooked = np.abs(value - np.swapaxes(value, -1, -2)).max() > 1e-10 * np.abs(value).max()
+    require(not crooked, name, "symmetric", value)
+    require(bool(np.all(np.linalg.eigvalsh(value) > 0)), name, "positive definite", value)
+    return value
 
 
 def require_count(name: str, value: int, *, minimum: int = 1) -> int:

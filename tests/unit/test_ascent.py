@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vi_helpers.inference.ascent import ascend
+from vi_helpers.inference.ascent import Runs, ascend, ascend_many, pick
 from vi_helpers.models.multivariate_gaussian import GaussianTarget, MeanFieldState
 
 
@@ -62,7 +62,91 @@ def test_coordinate_ascent_on_a_gaussian_climbs_and_contracts_by_rho_squared(rho
     np.testing.assert_allclose(errors[1:], rho**2 * errors[:-1], atol=1e-12)
 
 
+class Pair(NamedTuple):
+    """A state with two arrays, to be halved at a rate of its own."""
+
+    x: np.ndarray
+    rate: np.ndarray
+
+
+def halving_all(state):
+    """x → rate · x with the bound −x², for every run at once; a run of one number works as well."""
+    new = Pair(state.x * state.rate, state.rate)
+    return new, Info(-(new.x**2))
+
+
+STARTS = Pair(np.array([1.0, 1e-9, 4.0, -2.0]), np.array([0.5, 0.5, 0.9, 0.1]))
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-6, 1e-10])
+def test_each_run_of_a_batch_is_the_run_alone(tolerance):
+    runs = ascend_many(halving_all, STARTS, tolerance=tolerance)
+    for r in range(4):
+        alone = ascend(halving_all, pick(STARTS, r), tolerance=tolerance)
+        assert runs.steps[r] == len(alone.elbos)
+        assert runs.elbos[r] == alone.elbo
+        np.testing.assert_array_equal(runs.history[: runs.steps[r], r], alone.elbos)
+        np.testing.assert_array_equal(runs.history[runs.steps[r] :, r], alone.elbo)  # an ended run keeps its last value
+        np.testing.assert_array_equal(pick(runs.state, r), alone.state)
+    assert runs.converged.all()
+    assert runs.history.shape == (runs.steps.max(), 4)
+
+
+def test_a_settled_run_leaves_the_batch():
+    sizes = []
+
+    def counting(state):
+        sizes.append(len(state.x))
+        return halving_all(state)
+
+    runs = ascend_many(counting, STARTS, tolerance=1e-6)
+    assert sizes[0] == 4
+    assert sizes[-1] == 1
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(sizes) == runs.steps.sum()  # no run is stepped after its end
+
+
+def test_runs_know_the_best_of_them():
+    assert ascend_many(halving_all, STARTS, tolerance=1e-6).best == 1
+    some = Runs(STARTS, np.array([-3.0, -1.0, -2.0]), np.zeros((1, 3)), np.ones(3, dtype=int), np.ones(3, dtype=bool))
+    assert some.best == 1
+    assert isinstance(some.best, int)
+
+
+def test_the_starts_are_left_as_they_were():
+    before = [part.copy() for part in STARTS]
+    ascend_many(halving_all, STARTS)
+    np.testing.assert_array_equal(STARTS, before)
+
+
+def test_one_warning_counts_the_runs_that_still_rose():
+    with pytest.warns(RuntimeWarning, match=r"1 of 4 runs still rose in step 9") as caught:
+        runs = ascend_many(halving_all, STARTS, tolerance=1e-4, max_steps=9)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(runs.converged, [True, True, False, True])
+    np.testing.assert_allclose(runs.state.x[2], 4 * 0.9**9)
+    assert runs.history.shape == (9, 4)
+
+
+def test_pick_takes_one_run_or_several():
+    np.testing.assert_array_equal(pick(STARTS, 2), [4.0, 0.9])
+    np.testing.assert_array_equal(pick(STARTS, np.array([3, 0])), [[-2.0, 1.0], [0.1, 0.5]])
+    np.testing.assert_array_equal(pick(STARTS, STARTS.x > 0).x, [1.0, 1e-9, 4.0])
+    assert isinstance(pick(STARTS, 0), Pair)
+
+
+def sour(state):
+    """A step in which the second run loses its number."""
+    return state, Info(np.where(np.arange(len(state.x)) == 1, np.nan, 0.0))
+
+
 BAD = [
+    pytest.param(lambda: ascend_many(halving_all, STARTS, tolerance=0.0), "tolerance", id="many, no tolerance"),
+    pytest.param(lambda: ascend_many(halving_all, STARTS, max_steps=0), "max_steps", id="many, no steps"),
+    pytest.param(lambda: ascend_many(sour, STARTS), "info.elbo", id="many, NaN in one run"),
+    pytest.param(
+        lambda: ascend_many(halving_all, Pair(np.zeros(0), np.zeros(0))), r"len\(states\)", id="many, no starts"
+    ),
     pytest.param(lambda: ascend(halving, 1.0, tolerance=0.0), "tolerance", id="no tolerance"),
     pytest.param(lambda: ascend(halving, 1.0, max_steps=0), "max_steps", id="no steps"),
     pytest.param(lambda: ascend(halving, 1.0, max_steps=2.5), "max_steps", id="half a step"),

@@ -12,7 +12,11 @@ from vi_helpers import numerics as n
 from vi_helpers.datasets import synthetic
 from vi_helpers.inference import adam, advi, ascent, gradients, stochastic
 from vi_helpers.models import conjugate as c
+from vi_helpers.models import em
+from vi_helpers.models import gaussian_mixture as gm
+from vi_helpers.models import gaussian_mixture_sampled as gs
 from vi_helpers.models import linear_regression as lr
+from vi_helpers.models import mixture_of_normals_d as mn
 from vi_helpers.models import multivariate_gaussian as mvg
 from vi_helpers.models import normal_gamma as ng
 from vi_helpers.models import satisfiability as sat
@@ -233,6 +237,13 @@ INFERENCE = [
     pytest.param(lambda: ascent.ascend(None, 0, tolerance=0.0), "tolerance", id="ascend, tolerance zero"),
     pytest.param(lambda: ascent.ascend(None, 0, max_steps=0), "max_steps", id="ascend, no steps"),
     pytest.param(lambda: ascent.ascend(lambda s: (s, mvg.StepInfo(NAN)), 0), "info.elbo", id="ascend, ELBO NaN"),
+    pytest.param(lambda: ascent.ascend_many(None, GM_STARTS, tolerance=0.0), "tolerance", id="ascend_many, tolerance"),
+    pytest.param(lambda: ascent.ascend_many(None, GM_STARTS, max_steps=True), "max_steps", id="ascend_many, max_steps"),
+    pytest.param(
+        lambda: ascent.ascend_many(lambda s: (s, mvg.StepInfo(np.array([NAN]))), GM_STARTS),
+        "info.elbo",
+        id="ascend_many, ELBO NaN",
+    ),
     pytest.param(lambda: adam.adam(np.negative, [], rate=0.1, steps=1), "start", id="adam, empty"),
     pytest.param(lambda: adam.adam(np.negative, X, rate=0.0, steps=1), "rate", id="adam, rate zero"),
     pytest.param(lambda: adam.adam(np.negative, X, rate=0.1, steps=0), "steps", id="adam, no steps"),
@@ -297,9 +308,229 @@ FIRST_CHAPTER = [
     pytest.param(lambda: sat.solutions("1 2 3"), "formula", id="solutions, text"),
     pytest.param(lambda: sat.evidence(sat.cooper_network(FORMULA), {99: 1}), "observed", id="evidence, no such node"),
     pytest.param(
+        lambda: synthetic.mixture_sample(3, ([0.5, 0.6], X[:2], X[:2]), np.random.default_rng(0)),
+        "mixture.weights",
+        id="mixture_sample, unnormalised",
+    ),
+    pytest.param(
+        lambda: synthetic.mixture_sample(-3, synthetic.SLIDES_MIXTURE, np.random.default_rng(0)),
+        "n",
+        id="mixture_sample, negative",
+    ),
+    pytest.param(
+        lambda: synthetic.mixture_sample(3, synthetic.SLIDES_MIXTURE, 0), "rng", id="mixture_sample, a seed for rng"
+    ),
+    pytest.param(
+        lambda: synthetic.Mixture([1.0], [0.0], [NAN]).density(GRID), "mixture.vars", id="Mixture.density, variance NaN"
+    ),
+    pytest.param(lambda: synthetic.SLIDES_MIXTURE.density(0.0), "grid", id="Mixture.density, a number"),
+    pytest.param(
         lambda: synthetic.normal_sample(3, 0.0, -1.0, np.random.default_rng(0)), "scale", id="normal_sample, scale"
     ),
     pytest.param(lambda: synthetic.normal_sample(3, 0.0, 1.0, None), "rng", id="normal_sample, no generator"),
+]
+
+GM_PRIOR = gm.Prior(3.0, 1.0)
+GM_STATE = gm.State(np.array([-1.0, 1.0]), np.array([0.5, 0.5]), np.zeros(2), np.array([0.5, 0.5]))
+GM_STARTS = gm.State(*(part[None] for part in GM_STATE))
+RESP = np.full((3, 2), 0.5)
+
+SLIDES = [
+    pytest.param(lambda: gm.elbo(GM_STATE, [], GM_PRIOR), "x", id="gm.elbo, empty"),
+    pytest.param(lambda: gm.elbo(GM_STATE, [1.0, NAN], GM_PRIOR), "x", id="gm.elbo, NaN"),
+    pytest.param(lambda: gm.elbo(GM_STATE, [[1.0], [2.0]], GM_PRIOR), "x", id="gm.elbo, two dimensions"),
+    pytest.param(lambda: gm.elbo(GM_STATE, [1e101], GM_PRIOR), "x", id="gm.elbo, a datum whose square overflows"),
+    pytest.param(lambda: gm.elbo(GM_STATE, X, (3.0,)), "prior", id="gm.elbo, prior of one"),
+    pytest.param(lambda: gm.elbo(GM_STATE, X, gm.Prior(0.0, 1.0)), "prior.loc_scale", id="gm.elbo, prior scale zero"),
+    pytest.param(lambda: gm.elbo(GM_STATE, X, gm.Prior(1.0, INF)), "prior.log_var_scale", id="gm.elbo, prior infinite"),
+    pytest.param(lambda: gm.elbo(GM_STATE, X, gm.Prior(1.0, 31)), "prior.log_var_scale", id="gm.elbo, prior overflows"),
+    pytest.param(lambda: gm.elbo(GM_STATE[:3], X, GM_PRIOR), "state", id="gm.elbo, state of three"),
+    pytest.param(lambda: gm.elbo(GM_STATE, X, GM_PRIOR, RESP[:2]), "resp", id="gm.elbo, a row missing"),
+    pytest.param(lambda: gm.elbo(GM_STATE, X, GM_PRIOR, 2 * RESP), "resp", id="gm.elbo, unnormalised"),
+    pytest.param(lambda: gm.elbo_terms(GM_STARTS, RESP, X, GM_PRIOR), "state", id="elbo_terms, many states"),
+    pytest.param(lambda: gm.elbo_terms(GM_STATE, "even", X, GM_PRIOR), "resp", id="elbo_terms, text"),
+    pytest.param(lambda: gm.responsibilities(GM_STATE._replace(loc=[0.0, NAN]), X), "state.loc", id="gm.resp, NaN"),
+    pytest.param(lambda: gm.responsibilities(GM_STATE, ["a"]), "x", id="gm.responsibilities, text"),
+    pytest.param(
+        lambda: gm.step(GM_STATE._replace(scale=[1.0, -1.0]), X, GM_PRIOR), "state.scale", id="gm.step, negative scale"
+    ),
+    pytest.param(
+        lambda: gm.step(GM_STATE._replace(log_var_scale=[1.0, 0.0]), X, GM_PRIOR),
+        "state.log_var_scale",
+        id="gm.step, log_var_scale zero",
+    ),
+    pytest.param(
+        lambda: gm.step(GM_STATE._replace(log_var_loc=[0.0]), X, GM_PRIOR),
+        "state.log_var_loc",
+        id="gm.step, one short",
+    ),
+    pytest.param(lambda: gm.step(gm.State(0.0, 1.0, 0.0, 1.0), X, GM_PRIOR), "state.loc", id="gm.step, no array"),
+    pytest.param(lambda: gm.fit(X, GM_PRIOR, GM_STARTS), "start", id="gm.fit, many starts"),
+    pytest.param(lambda: gm.fit(X, GM_PRIOR, GM_STATE, max_steps=0), "max_steps", id="gm.fit, no steps"),
+    pytest.param(lambda: gm.fit_many(X, GM_PRIOR, GM_STATE), "starts", id="gm.fit_many, one start"),
+    pytest.param(lambda: gm.fit_many(X, GM_PRIOR, GM_STARTS, tolerance=-1.0), "tolerance", id="gm.fit_many, tolerance"),
+    pytest.param(lambda: gm.random_starts([], 2, 3, np.random.default_rng(0)), "x", id="gm.random_starts, empty"),
+    pytest.param(
+        lambda: gm.random_starts(X, 0, 3, np.random.default_rng(0)), "n_components", id="gm.random_starts, no component"
+    ),
+    pytest.param(
+        lambda: gm.random_starts(X, 2, 1.5, np.random.default_rng(0)), "n_starts", id="gm.random_starts, half a start"
+    ),
+    pytest.param(lambda: gm.random_starts(X, 2, 3, 0), "rng", id="gm.random_starts, a seed for rng"),
+    pytest.param(
+        lambda: gm.random_starts(X, 2, 3, np.random.default_rng(0), scale=0.0), "scale", id="gm.random_starts, scale"
+    ),
+    pytest.param(lambda: gm.best_log_normal(-1.0, 1.0, 1.0), "counts", id="best_log_normal, negative count"),
+    pytest.param(lambda: gm.best_log_normal(1.0, [1.0, -1.0], 1.0), "squares", id="best_log_normal, negative square"),
+    pytest.param(lambda: gm.best_log_normal(1.0, NAN, 1.0), "squares", id="best_log_normal, NaN"),
+    pytest.param(lambda: gm.best_log_normal(1.0, 1.0, 0.0), "prior_scale", id="best_log_normal, prior scale zero"),
+    pytest.param(lambda: gm.gradient(GM_STATE, RESP[:, :1], X, GM_PRIOR), "resp", id="gm.gradient, a column missing"),
+    pytest.param(lambda: gm.sorted_by_loc(GM_STATE._replace(scale=[1, NAN])), "state.scale", id="sorted_by_loc, NaN"),
+    pytest.param(lambda: gm.plug_in_density([], GM_STATE), "grid", id="plug_in_density, empty"),
+    pytest.param(lambda: gm.ExactPosterior(np.zeros(19), GM_PRIOR, 2), "x", id="gm.ExactPosterior, too many points"),
+    pytest.param(lambda: gm.ExactPosterior(np.zeros(40), GM_PRIOR, 1), "x", id="gm.ExactPosterior, too many subsets"),
+    pytest.param(lambda: gm.ExactPosterior(X, GM_PRIOR, 2.0), "n_components", id="gm.ExactPosterior, not whole"),
+    pytest.param(lambda: gm.ExactPosterior(X, GM_PRIOR, 2, points=50), "points", id="gm.ExactPosterior, coarse"),
+    pytest.param(lambda: gm.ExactPosterior(X, GM_PRIOR, 2).loc_density([INF]), "grid", id="gm.loc_density, infinite"),
+    pytest.param(
+        lambda: gm.ExactPosterior(X, GM_PRIOR, 1).joint_loc_density(GRID), "n_components", id="joint_loc_density of one"
+    ),
+    pytest.param(lambda: gs.log_joint(RESP[:2], X, GM_PRIOR), "resp", id="gs.log_joint, a row missing"),
+    pytest.param(lambda: gs.log_joint(RESP + 0.1, X, GM_PRIOR), "resp", id="gs.log_joint, unnormalised"),
+    pytest.param(lambda: gs.log_joint([[2.0, -1.0]] * 3, X, GM_PRIOR), "resp", id="gs.log_joint, negative"),
+    pytest.param(lambda: gs.log_joint(RESP, [1.0, 2.0, NAN], GM_PRIOR), "x", id="gs.log_joint, NaN"),
+    pytest.param(lambda: gs.log_joint(RESP, X, (3.0, -1.0)), "prior.log_var_scale", id="gs.log_joint, prior"),
+    pytest.param(lambda: gs.from_params(torch.zeros(6)), "params", id="gs.from_params, six numbers"),
+    pytest.param(lambda: gs.family(0), "dim", id="gs.family, no component"),
+]
+
+EM_THETA = em.Parameters(np.array([0.5, 0.5]), np.array([[0.0], [3.0]]), np.ones((2, 1, 1)))
+EM_STARTS = em.Parameters(*(part[None] for part in EM_THETA))
+PLANE = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 1.0]])
+
+MAXIMUM_LIKELIHOOD = [
+    pytest.param(lambda: em.default_min_var([]), "x", id="default_min_var, empty"),
+    pytest.param(lambda: em.default_min_var([INF]), "x", id="default_min_var, infinite"),
+    pytest.param(lambda: em.log_likelihood(EM_THETA, ["a"]), "x", id="em.log_likelihood, text"),
+    pytest.param(lambda: em.log_likelihood(EM_THETA, PLANE), "theta.means", id="em.log_likelihood, x in the plane"),
+    pytest.param(lambda: em.log_likelihood(EM_THETA[:2], X), "theta", id="em.log_likelihood, theta of two"),
+    pytest.param(
+        lambda: em.log_likelihood(EM_THETA._replace(weights=[0.5, 0.6]), X), "theta.weights", id="em, weights above one"
+    ),
+    pytest.param(
+        lambda: em.responsibilities(EM_THETA._replace(means=[[0.0], [NAN]]), X), "theta.means", id="em.resp, mean NaN"
+    ),
+    pytest.param(
+        lambda: em.responsibilities(EM_THETA._replace(means=[0.0, 3.0]), X), "theta.means", id="em.resp, means a vector"
+    ),
+    pytest.param(
+        lambda: em.density(EM_THETA._replace(covs=np.zeros((2, 1, 1))), X), "theta.covs", id="em.density, cov zero"
+    ),
+    pytest.param(lambda: em.density(EM_THETA._replace(covs=np.ones(2)), X), "theta.covs", id="em.density, cov vector"),
+    pytest.param(lambda: em.density(EM_STARTS, X), "theta", id="em.density, many parameters"),
+    pytest.param(
+        lambda: em.step(em.Parameters([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.0, 1.0]]]), PLANE),
+        "theta.covs",
+        id="em.step, crooked",
+    ),
+    pytest.param(lambda: em.step(EM_THETA, X, min_var=0.0), "min_var", id="em.step, floor zero"),
+    pytest.param(lambda: em.step(EM_THETA, X, min_var=[1.0]), "min_var", id="em.step, floor a vector"),
+    pytest.param(lambda: em.step(EM_THETA, [1e101]), "x", id="em.step, a datum whose square overflows"),
+    pytest.param(lambda: em.fit(X, EM_STARTS), "start", id="em.fit, many starts"),
+    pytest.param(lambda: em.fit([[[1.0]]], EM_THETA), "x", id="em.fit, three dimensions"),
+    pytest.param(lambda: em.fit(X, EM_THETA._replace(weights=[1.0])), "start.means", id="em.fit, a weight missing"),
+    pytest.param(lambda: em.fit_many(X, EM_THETA), "starts", id="em.fit_many, one start"),
+    pytest.param(lambda: em.fit_many(X, EM_STARTS, max_steps=0), "max_steps", id="em.fit_many, no steps"),
+    pytest.param(
+        lambda: em.random_starts(X, -1, 3, np.random.default_rng(0)), "n_components", id="em.random_starts, negative"
+    ),
+    pytest.param(lambda: em.random_starts(X, 2, 3, None), "rng", id="em.random_starts, no generator"),
+    pytest.param(
+        lambda: em.random_starts(X, 2, 3, np.random.default_rng(0), scale=-1.0), "scale", id="em.random_starts, scale"
+    ),
+    pytest.param(
+        lambda: em.sorted_by_mean(EM_THETA._replace(weights=[NAN, 1.0])), "theta.weights", id="sorted_by_mean, NaN"
+    ),
+]
+
+MN_PRIOR = mn.Prior(1.0, 0.5, np.zeros(1), 2.0, np.eye(1))
+MN_PLANE = mn.Prior(1.0, 0.5, np.zeros(2), 3.0, EYE)
+MN_STATE = mn.State(np.ones(2), np.ones(2), np.array([[0.0], [3.0]]), np.full(2, 2.0), np.ones((2, 1, 1)))
+MN_STARTS = mn.State(*(part[None] for part in MN_STATE))
+
+CONJUGATE_MIXTURE = [
+    pytest.param(lambda: mn.vague_prior([]), "x", id="vague_prior, empty"),
+    pytest.param(lambda: mn.vague_prior([[1.0, 2.0], [1.0, 3.0]]), "x", id="vague_prior, a constant coordinate"),
+    pytest.param(lambda: mn.elbo(MN_STATE, [NAN], MN_PRIOR), "x", id="mn.elbo, NaN"),
+    pytest.param(lambda: mn.elbo(MN_STATE, X, MN_PRIOR[:4]), "prior", id="mn.elbo, prior of four"),
+    pytest.param(
+        lambda: mn.elbo(MN_STATE, X, MN_PRIOR._replace(concentration=0.0)),
+        "prior.concentration",
+        id="mn.elbo, alpha",
+    ),
+    pytest.param(
+        lambda: mn.elbo(MN_STATE, X, MN_PRIOR._replace(mean_precision=-1.0)), "prior.mean_precision", id="mn.elbo, beta"
+    ),
+    pytest.param(lambda: mn.elbo(MN_STATE, X, MN_PRIOR._replace(loc=[0.0, 0.0])), "prior.loc", id="mn.elbo, prior loc"),
+    pytest.param(lambda: mn.elbo(MN_STATE, X, MN_PRIOR._replace(dof=0.0)), "prior.dof", id="mn.elbo, dof zero"),
+    pytest.param(
+        lambda: mn.elbo(MN_STATE, X, MN_PRIOR._replace(scale_inverse=[[-1.0]])),
+        "prior.scale_inverse",
+        id="mn, W",
+    ),
+    pytest.param(
+        lambda: mn.from_responsibilities(RESP, PLANE, MN_PLANE._replace(scale_inverse=[[1, 2], [2, 1]])),
+        "prior.scale_inverse",
+        id="mn.from_responsibilities, indefinite",
+    ),
+    pytest.param(
+        lambda: mn.from_responsibilities(RESP[:2], X, MN_PRIOR), "resp", id="mn.from_responsibilities, a row missing"
+    ),
+    pytest.param(
+        lambda: mn.from_responsibilities([0.5, 0.5], [1.0, 2.0], MN_PRIOR),
+        "resp",
+        id="mn.from_resp, a vector",
+    ),
+    pytest.param(lambda: mn.step(MN_STATE, PLANE, MN_PLANE), "state.loc", id="mn.step, x in the plane"),
+    pytest.param(lambda: mn.step(MN_STATE[:4], X, MN_PRIOR), "state", id="mn.step, state of four"),
+    pytest.param(
+        lambda: mn.step(MN_STATE._replace(dof=np.zeros(2)), X, MN_PRIOR), "state.dof", id="mn.step, state dof zero"
+    ),
+    pytest.param(
+        lambda: mn.step(MN_STATE._replace(concentration=[1.0, -1.0]), X, MN_PRIOR),
+        "state.concentration",
+        id="mn.step, alpha",
+    ),
+    pytest.param(
+        lambda: mn.step(mn.State([1.0], [1.0], [[0.0, 0.0]], [3.0], [[[1.0, 0.5], [0.0, 1.0]]]), PLANE, MN_PLANE),
+        "state.scale_inverse",
+        id="mn.step, crooked",
+    ),
+    pytest.param(
+        # W⁻¹ = I + 2⁸² 11ᵀ, which floats hold as a singular matrix
+        lambda: mn.fit(
+            2.0**40 * np.array([[1, 1], [-1, -1]] * 2),
+            MN_PLANE,
+            mn.State(*(np.ones((1, *s)) for s in ((), (), (2,))), [3.0], EYE[None]),
+        ),
+        "prior.scale_inverse",
+        id="mn.fit, a prior that the data's scale swallows",
+    ),
+    pytest.param(lambda: mn.responsibilities(MN_STATE, []), "x", id="mn.responsibilities, empty"),
+    pytest.param(lambda: mn.fit(X, MN_PRIOR, MN_STARTS), "start", id="mn.fit, many starts"),
+    pytest.param(lambda: mn.fit(X, MN_PRIOR, MN_STATE, tolerance=0.0), "tolerance", id="mn.fit, tolerance zero"),
+    pytest.param(lambda: mn.fit_many(X, MN_PRIOR, MN_STATE), "starts", id="mn.fit_many, one start"),
+    pytest.param(
+        lambda: mn.random_starts(X, MN_PRIOR, 2, 0, np.random.default_rng(0)), "n_starts", id="mn.random_starts, none"
+    ),
+    pytest.param(lambda: mn.random_starts(X, MN_PRIOR, 2, 3, 0), "rng", id="mn.random_starts, a seed for rng"),
+    pytest.param(lambda: mn.predictive_density(MN_STARTS, X), "state", id="predictive_density, many states"),
+    pytest.param(lambda: mn.predictive_density(MN_STATE, [INF]), "x", id="predictive_density, infinite"),
+    pytest.param(lambda: mn.dropped_constant(0, 2, MN_PRIOR), "n", id="dropped_constant, no data"),
+    pytest.param(lambda: mn.dropped_constant(3, 0, MN_PRIOR), "n_components", id="dropped_constant, no component"),
+    pytest.param(lambda: mn.log_evidence(np.zeros(19), MN_PRIOR, 2), "x", id="mn.log_evidence, too many points"),
+    pytest.param(lambda: mn.log_evidence(np.zeros(40), MN_PRIOR, 1), "x", id="mn.log_evidence, too many subsets"),
+    pytest.param(lambda: mn.log_evidence(X, MN_PRIOR, True), "n_components", id="mn.log_evidence, a truth value"),
 ]
 
 TABLE = [
@@ -312,6 +543,9 @@ TABLE = [
     *NORMAL_GAMMA,
     *INFERENCE,
     *FIRST_CHAPTER,
+    *SLIDES,
+    *MAXIMUM_LIKELIHOOD,
+    *CONJUGATE_MIXTURE,
 ]
 
 

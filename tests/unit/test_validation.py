@@ -126,6 +126,17 @@ def test_cholesky_gives_the_factor_of_a_covariance():
     assert factor[0, 1] == 0
 
 
+def test_definite_takes_many_covariances_and_forgives_their_roundings():
+    covs = np.array([[[2.0, 0.6], [0.6 * (1 + 1e-14), 1.0]], [[1e-3, 0.0], [0.0, 5.0]]])
+    assert v.require_definite("covs", covs) is covs
+
+
+@pytest.mark.parametrize("bad", [[[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.5], [0.0, 1.0]], [[1.0, 1.0], [1.0, 1.0 - 1e-9]]])
+def test_one_matrix_that_is_no_covariance_is_enough_to_refuse(bad):
+    with pytest.raises(ValueError, match=r"^covs must be (symmetric|positive definite); got "):
+        v.require_definite("covs", np.array([np.eye(2), bad]))
+
+
 @pytest.mark.parametrize("value", [[[1, 2], [2, 1]], [[1, 0.5], [0, 1]], [[1]], [1, 1], [[1, np.nan], [np.nan, 1]]])
 def test_what_is_no_covariance_is_refused(value):
     with pytest.raises(ValueError, match=r"^cov must be "):

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vi_helpers.inference.ascent import Runs, Trace, ascend, ascend_many
-from vi_helpers.models.soft_assignment import Quadratic, assign, entropy, expected_scores, log_resp
+from vi_helpers.models.soft_assignment import Quadratic, assign, expected_scores, log_resp
 from vi_helpers.numerics import LOG_2PI
 from vi_helpers.validation import (
     require,
     require_count,
+    require_definite,
     require_finite,
     require_positive,
     require_probabilities,
@@ -69,28 +70,31 @@ class StepInfo(NamedTuple):
 def default_min_var(x: ArrayLike) -> float:
     """The floor of variances used when none is given: 1e-6 of the largest variance of a coordinate of ``x``.
 
-    If all points are equal, 1e-6 of their largest square; if they are all 0, 1e-6.
+    But never below the square of 1e-10 of the largest |x|, where floats begin to fail; 1e-6 if all are 0.
     """
     data = _require_x(x)
-    spread = float(data.var(axis=0).max())
-    size = float(np.abs(data).max())
-    return 1e-6 * (spread if spread > (1e-12 * size) ** 2 and spread > 0 else size**2 if size > 0 else 1.0)
+    spread, size = float(data.var(axis=0).max()), float(np.abs(data).max())
+    return max(1e-6 * spread, (1e-10 * size) ** 2) or 1e-6
 
 
 def log_likelihood(theta: Parameters, x: ArrayLike) -> float | NDArray[np.float64]:
     """Σ_n log Σ_k w_k N(x_n; μ_k, Σ_k), summed over the data; a float, or (R,)."""
-    value = assign(_require_x(x), _scores(_require_parameters(theta))).log_norm
+    data = _require_x(x)
+    value = assign(data, _scores(_require_parameters(theta, data.shape[1]))).log_norm
     return float(value) if value.ndim == 0 else value
 
 
 def responsibilities(theta: Parameters, x: ArrayLike) -> NDArray[np.float64]:
     """The E-step, r_nk = p(z_n = k | x_n, θ): (..., N, K), rows sum to one."""
-    return np.exp(log_resp(_require_x(x), _scores(_require_parameters(theta))))
+    data = _require_x(x)
+    return np.exp(log_resp(data, _scores(_require_parameters(theta, data.shape[1]))))
 
 
 def density(theta: Parameters, x: ArrayLike) -> NDArray[np.float64]:
     """Σ_k w_k N(x_n; μ_k, Σ_k) at every point of ``x``: (N,); one fit, no restart axis."""
-    points, scores = _require_x(x), _scores(_require_parameters(theta))
+    points = _require_x(x)
+    scores = _scores(_require_parameters(theta, points.shape[1]))
+    require(scores.offset.ndim == 1, "theta", "of one fit, weights (K,)", f"weights {scores.offset.shape}")
     gap = points[:, None, :] - scores.loc
     z = np.einsum("kij,nkj->nki", np.linalg.inv(scores.spread), gap)
     return np.exp(scores.offset - 0.5 * (z**2).sum(axis=-1)).sum(axis=-1)
@@ -99,12 +103,13 @@ def density(theta: Parameters, x: ArrayLike) -> NDArray[np.float64]:
 def step(
     theta: Parameters, x: ArrayLike, *, min_var: float | None = None, equal_weights: bool = False
 ) -> tuple[Parameters, StepInfo]:
-    """One E-step and one M-step; neither F nor the log-likelihood falls.
+    """One E-step and one M-step; neither F nor the log-likelihood falls, if ``theta`` respects the floor ``min_var``.
 
-    ``equal_weights`` keeps w_k = 1/K, as the slides' model has it.  A component without points keeps its mean and
-    covariance: any value would do.
+    ``equal_weights`` leaves the weights as they came in, w_k = 1/K in the slides' model.  A component without points
+    keeps its mean and covariance: any value would do.
     """
-    data, t = _require_x(x), _require_parameters(theta)
+    data = _require_x(x)
+    t = _require_parameters(theta, data.shape[1])
     return _step(t, data, _min_var(min_var, data), equal_weights)
 
 
@@ -117,7 +122,7 @@ def _step(t: Parameters, x: NDArray[np.float64], floor: float, equal_weights: bo
     weights = t.weights if equal_weights else data.counts / data.counts.sum(axis=-1, keepdims=True)
     covs = np.where(some[..., None, None], _raise_eigenvalues(data.scatters / n[..., None, None], floor), t.covs)
     new = Parameters(weights, data.means, covs)
-    free_energy = entropy(data, scores) + expected_scores(data, _scores(new))
+    free_energy = data.entropy + expected_scores(data, _scores(new))
     return new, StepInfo(data.log_norm, free_energy, data.counts)
 
 
@@ -134,7 +139,8 @@ def fit(
 
     ``tolerance`` is relative, see :func:`vi_helpers.inference.ascent.ascend`.
     """
-    data, begin = _require_x(x), _require_parameters(start, name="start")
+    data = _require_x(x)
+    begin = _require_parameters(start, data.shape[1], name="start")
     require(begin.weights.ndim == 1, "start", "of one fit, weights (K,)", f"weights {begin.weights.shape}")
     floor = _min_var(min_var, data)
     return ascend(lambda t: _step(t, data, floor, equal_weights), begin, tolerance=tolerance, max_steps=max_steps)
@@ -150,7 +156,8 @@ def fit_many(
     max_steps: int = 10_000,
 ) -> Runs[Parameters]:
     """EM from R ``starts``, all in one batch: each ends where it would have ended alone."""
-    data, begin = _require_x(x), _require_parameters(starts, name="starts")
+    data = _require_x(x)
+    begin = _require_parameters(starts, data.shape[1], name="starts")
     require(begin.weights.ndim == 2, "starts", "of R fits, weights (R, K)", f"weights {begin.weights.shape}")
     floor = _min_var(min_var, data)
     return ascend_many(lambda t: _step(t, data, floor, equal_weights), begin, tolerance=tolerance, max_steps=max_steps)
@@ -218,7 +225,7 @@ def _require_x(x: ArrayLike) -> NDArray[np.float64]:
     return data if data.ndim == 2 else data[:, None]
 
 
-def _require_parameters(theta: Parameters, *, name: str = "theta") -> Parameters:
+def _require_parameters(theta: Parameters, dimension: int | None = None, *, name: str = "theta") -> Parameters:
     require(len(theta) == 3, name, f"three arrays ({', '.join(Parameters._fields)})", theta)
     weights = require_probabilities(f"{name}.weights", theta[0])
     means, covs = require_finite(f"{name}.means", theta[1]), require_finite(f"{name}.covs", theta[2])
@@ -226,6 +233,7 @@ def _require_parameters(theta: Parameters, *, name: str = "theta") -> Parameters
     good = means.ndim == weights.ndim + 1 and means.shape[:-1] == weights.shape and means.size > 0
     require(good, f"{name}.means", f"of shape {weights.shape} + (D,)", f"shape {means.shape}")
     d = means.shape[-1]
+    require(dimension in (None, d), f"{name}.means", f"points of {dimension} coordinates like x", f"of {d}")
     require(covs.shape == (*means.shape, d), f"{name}.covs", f"of shape {(*means.shape, d)}", f"shape {covs.shape}")
-    require(bool(np.all(np.linalg.eigvalsh(covs) > 0)), f"{name}.covs", "positive definite", covs)
+    require_definite(f"{name}.covs", covs)
     return Parameters(weights, means, covs)

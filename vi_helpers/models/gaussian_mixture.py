@@ -23,7 +23,7 @@ from scipy.special import logsumexp, wrightomega, xlogy
 
 from vi_helpers.divergences import kl_normal
 from vi_helpers.inference.ascent import Runs, Trace, ascend, ascend_many
-from vi_helpers.models.soft_assignment import Quadratic, assign, entropy, expected_scores, log_resp
+from vi_helpers.models.soft_assignment import Quadratic, assign, expected_scores, log_resp
 from vi_helpers.numerics import LOG_2PI, normal_entropy, normal_log_density
 from vi_helpers.validation import (
     require,
@@ -165,7 +165,8 @@ def elbo(state: State, x: ArrayLike, prior: Prior, resp: ArrayLike | None = None
 def step(state: State, x: ArrayLike, prior: Prior) -> tuple[State, StepInfo]:
     """One coordinate-ascent sweep: q(z), then every q(μ_j), then every q(v_j) with its two parameters together.
 
-    The ELBO never falls.  The spread of a component is held above 1e-7 of the largest |x|, which floats cannot resolve.
+    The ELBO never falls.  The spread of a component is held above 1e-7 of the largest |x|, so a start below that floor
+    is raised to it, whatever the ELBO says.
     """
     return _step(_require_state(state), _require_x(x), _require_prior(prior))
 
@@ -180,9 +181,9 @@ def _step(q: State, x: NDArray[np.float64], p: Prior) -> tuple[State, StepInfo]:
     loc = var * q.mean_precision * n * means
     # T = Σ π ((x − m)² + s²)
     squares = scatter + n * ((means - loc) ** 2 + var)
-    floor = 2 * np.log(max(1e-7 * float(np.abs(x).max()), 1e-50))
+    floor = 2 * np.log(_least_spread(x))
     new = State(loc, np.sqrt(var), *best_log_normal(n, squares, p.log_var_scale, floor=floor))
-    after = entropy(data, scores) + expected_scores(data, _scores(new)) - _kl_to_prior(new, p)
+    after = data.entropy + expected_scores(data, _scores(new)) - _kl_to_prior(new, p)
     return new, StepInfo(before, after, n)
 
 
@@ -217,6 +218,7 @@ def best_log_normal(
     w = np.exp(u)
     b2 = 1 / (1 / s2 + w)
     a = np.where(w > 1, log_half - u + 0.5 * b2, s2 * (w - 0.5 * n))
+    a = np.where(t == 0, -0.5 * s2 * n, a)  # nothing pulls a up, and b is the prior's
     held = a < floor
     if np.any(held):  # at a = floor the best b solves 1/b² = 1/s² + ½T exp(−a + b²/2), in t = log b²
         a, pull = np.where(held, floor, a), log_half - floor
@@ -228,7 +230,7 @@ def best_log_normal(
 
         top = np.full(np.shape(a), np.log(s2))
         b2 = np.where(held, np.exp(_rising_root(excess_b, -np.logaddexp(pull + 0.5 * s2, -top), top)), b2)
-    return a, np.sqrt(b2)
+    return a, np.sqrt(np.where(t == 0, s2, b2))
 
 
 def _rising_root(f, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -278,7 +280,7 @@ def random_starts(
     data = _require_x(x)[:, 0]
     m, r = require_count("n_components", n_components), require_count("n_starts", n_starts)
     spread = float(data.std()) / m if scale is None else float(require_positive("scale", require_real("scale", scale)))
-    spread = spread if spread > 0 else max(1e-3 * abs(float(data[0])), 1e-3)  # all observations equal
+    spread = max(spread, _least_spread(data)) if spread > 0 else max(1e-3 * abs(float(data[0])), 1e-3)  # all equal
     loc = require_rng("rng", rng).choice(data, (r, m))
     return State(loc, np.full((r, m), 0.5 * spread), np.full((r, m), 2 * np.log(spread)), np.full((r, m), 0.5))
 
@@ -325,7 +327,7 @@ class ExactPosterior:
     def __init__(self, x: ArrayLike, prior: Prior, n_components: int, *, points: int = 2001):
         self.x, self.prior = _require_x(x)[:, 0], _require_prior(prior)
         m, n = require_count("n_components", n_components), self.x.size
-        require(m**n <= 300_000, "x", f"so few that {m}^N ≤ 300,000", f"N = {n}")
+        require(max(m, 2) ** n <= 300_000, "x", f"so few that {max(m, 2)}^N ≤ 300,000", f"N = {n}")
         self.n_components = m
         self.assignments = np.array(list(product(range(m), repeat=n)))
         # every subset of the data as N bits
@@ -393,6 +395,11 @@ def _scores(q: State) -> Quadratic:
     return Quadratic(offset, q.loc[..., None], (e**-0.5)[..., None, None])
 
 
+def _least_spread(x: NDArray[np.float64]) -> float:
+    """The floor under exp(a/2): closer than this, two data cannot be told apart by sums over all of them."""
+    return max(1e-7 * float(np.abs(x).max()), 1e-50)
+
+
 def _kl_to_prior(q: State, p: Prior) -> NDArray[np.float64]:
     """Σ_j KL(q(μ_j)‖p(μ_j)) + KL(q(v_j)‖p(v_j)); the second is that of the normals of log v."""
     kl_loc = kl_normal(q.loc, q.scale, 0.0, p.loc_scale)
@@ -412,6 +419,7 @@ def _require_prior(prior: Prior) -> Prior:
     numbers = [require_real(f"prior.{field}", v) for field, v in zip(Prior._fields, prior, strict=True)]
     for field, number in zip(Prior._fields, numbers, strict=True):
         require_positive(f"prior.{field}", number)
+    require(numbers[1] <= 30, "prior.log_var_scale", "at most 30: above, E[1/v] overflows under the prior", numbers[1])
     return Prior(*numbers)
 
 

@@ -20,12 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, logsumexp, psi
 
 from vi_helpers.inference.ascent import Runs, Trace, ascend, ascend_many
-from vi_helpers.models.soft_assignment import Assignment, Quadratic, assign, entropy, expected_scores, log_resp
+from vi_helpers.models.soft_assignment import Assignment, Quadratic, assign, expected_scores, log_resp
 from vi_helpers.numerics import LOG_2PI, dirichlet_expected_log
 from vi_helpers.validation import (
     require,
     require_cholesky,
     require_count,
+    require_definite,
     require_finite,
     require_greater,
     require_positive,
@@ -131,7 +132,7 @@ def _step(q: State, x: NDArray[np.float64], p: Prior) -> tuple[State, StepInfo]:
     data = assign(x, scores)
     before = data.log_norm - _kl_to_prior(q, p)
     new = _update(data, p)
-    after = entropy(data, scores) + expected_scores(data, _scores(new)) - _kl_to_prior(new, p)
+    after = data.entropy + expected_scores(data, _scores(new)) - _kl_to_prior(new, p)
     return new, StepInfo(before, after, data.counts)
 
 
@@ -161,7 +162,7 @@ def from_responsibilities(resp: ArrayLike, x: ArrayLike, prior: Prior) -> State:
     means = np.einsum("...nk,nd->...kd", r, data) / n
     gap = data[:, None, :] - means[..., None, :, :]
     scatters = np.einsum("...nk,...nki,...nkj->...kij", r, gap, gap)
-    return _update(Assignment(np.zeros(counts.shape[:-1]), counts, means, scatters), p)
+    return _update(Assignment(*np.zeros((2, *counts.shape[:-1])), counts, means, scatters), p)
 
 
 def fit(x: ArrayLike, prior: Prior, start: State, *, tolerance: float = 1e-12, max_steps: int = 5000) -> Trace[State]:
@@ -238,11 +239,14 @@ def dropped_constant(n: int, n_components: int, prior: Prior) -> float:
 
 
 def log_evidence(x: ArrayLike, prior: Prior, n_components: int) -> float:
-    """log p(x), exactly, by enumeration of all K^N assignments; K^N ≤ 300,000, weights integrated out."""
+    """log p(x), exactly, by enumeration of all K^N assignments; K^N and 2^N ≤ 300,000, weights integrated out.
+
+    With K = 1 there is nothing to enumerate: the ELBO after one step is the evidence, for any N.
+    """
     data = _require_x(x)
     n, d = data.shape
     p, k = _require_prior(prior, d), require_count("n_components", n_components)
-    require(k**n <= 300_000, "x", f"so few that {k}^N ≤ 300,000", f"N = {n}")
+    require(max(k, 2) ** n <= 300_000, "x", f"so few that {max(k, 2)}^N ≤ 300,000", f"N = {n}")
     bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
     after = from_responsibilities(np.stack([bits, 1 - bits], axis=-1).astype(float), data, p)
     size = bits.sum(axis=1)
@@ -267,7 +271,10 @@ def log_evidence(x: ArrayLike, prior: Prior, n_components: int) -> float:
 def _scores(q: State) -> Quadratic:
     """score_nk = E[log w_k] + ½ E[log |Λ_k|] − ½D log 2π − ½ [D/β_k + ν_k (x − m_k)ᵀ W_k (x − m_k)]."""
     d = q.loc.shape[-1]
-    chol = np.linalg.cholesky(q.scale_inverse)
+    try:
+        chol = np.linalg.cholesky(q.scale_inverse)
+    except np.linalg.LinAlgError:  # W₀⁻¹ is lost in the rounding of scatters that much larger
+        require(False, "prior.scale_inverse", "on the squared scale of x, within 1e14", "W⁻¹ that floats hold singular")
     offset = (
         dirichlet_expected_log(q.concentration)
         + 0.5 * _expected_log_det(q.dof, _log_det(chol), d)
@@ -352,6 +359,5 @@ def _require_state(state: State, d: int, *, name: str = "state") -> State:
     require_positive(f"{name}.concentration", q.concentration)
     require_positive(f"{name}.mean_precision", q.mean_precision)
     require_greater(f"{name}.dof", q.dof, d - 1)
-    definite = bool(np.all(np.linalg.eigvalsh(q.scale_inverse) > 0))
-    require(definite, f"{name}.scale_inverse", "positive definite", q.scale_inverse)
+    require_definite(f"{name}.scale_inverse", q.scale_inverse)
     return q

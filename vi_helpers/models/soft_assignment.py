@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-__all__ = ["Assignment", "Quadratic", "assign", "entropy", "expected_scores", "log_resp"]
+__all__ = ["Assignment", "Quadratic", "assign", "expected_scores", "log_resp"]
 
 #: numbers of one working array: a few of them fit in a processor's second-level cache
 BLOCK = 1 << 16
@@ -38,12 +38,14 @@ class Assignment(NamedTuple):
     """What the responsibilities r say of the data.
 
     log_norm : (...,) Σ_n log Σ_k exp score_nk.
+    entropy : (...,) −Σ_nk r_nk log r_nk, nats.
     counts : (..., K) N_k = Σ_n r_nk.
     means : (..., K, D) x̄_k = Σ_n r_nk x_n / N_k; the old centre where N_k is 0.
     scatters : (..., K, D, D) Σ_n r_nk (x_n − x̄_k)(x_n − x̄_k)ᵀ; zeros where N_k is 0.
     """
 
     log_norm: NDArray[np.float64]
+    entropy: NDArray[np.float64]
     counts: NDArray[np.float64]
     means: NDArray[np.float64]
     scatters: NDArray[np.float64]
@@ -54,40 +56,48 @@ def assign(x: NDArray[np.float64], scores: Quadratic) -> Assignment:
     offset, loc, spread = (np.ascontiguousarray(part) for part in scores)
     *restarts, k, d = loc.shape
     rows = loc.size // d  # every component of every restart
-    whiten = np.linalg.inv(spread).reshape(rows * d, d)
-    centre = np.einsum("rij,rj->ri", whiten.reshape(rows, d, d), loc.reshape(rows, d))[..., None]
-    log_norm = np.zeros(rows // k)
-    counts, first, second = np.zeros(rows), np.zeros((rows, d)), np.zeros((rows, d, d))
+    whiten, centre = np.linalg.inv(spread).reshape(rows, d, d), loc.reshape(rows, d)
+    log_norm, entropy = np.zeros(rows // k), np.zeros(rows // k)
+    counts, means, scatters = np.zeros((rows, 1)), centre.copy(), np.zeros((rows, d, d))
     size = max(64, BLOCK // (rows * d))
     for begin in range(0, len(x), size):
-        block = x[begin : begin + size]
-        z = (whiten @ block.T).reshape(rows, d, len(block))
-        z -= centre  # C⁻¹ (x − m): sums about the present centre do not cancel
+        block = np.ascontiguousarray(x[begin : begin + size].T)
+        gap = block - centre[..., None]  # differences first: they are small where the points count
+        z = whiten * gap if d == 1 else whiten @ gap
         score = -0.5 * np.einsum("rdn,rdn->rn", z, z) + offset.reshape(rows, 1)
-        log_norm += _share_out(score.reshape(-1, k, len(block)))
-        counts += score.sum(axis=1)
-        weighted = z * score[:, None, :]
-        first += weighted.sum(axis=2)
-        second += weighted @ z.transpose(0, 2, 1)
-    some = counts > np.finfo(float).tiny
-    shift = np.divide(first, counts[:, None], out=np.zeros_like(first), where=some[:, None])
-    second -= shift[:, :, None] * first[:, None, :]
-    second *= some[:, None, None]
-    c = spread.reshape(rows, d, d)  # back from whitened coordinates
-    means = loc + np.einsum("rij,rj->ri", c, shift).reshape(loc.shape)
-    scatters = (c @ second @ c.transpose(0, 2, 1)).reshape(spread.shape)
-    scatters = 0.5 * (scatters + np.swapaxes(scatters, -1, -2))
-    return Assignment(log_norm.reshape(restarts), counts.reshape(offset.shape), means, scatters)
+        for total, part in zip((log_norm, entropy), _share_out(score.reshape(rows // k, k, -1)), strict=True):
+            total += part
+        resp = score[:, None, :]
+        # the block's count, mean, and scatter about that mean, joined to those of the blocks before
+        new = score.sum(axis=1, keepdims=True)
+        some = new > np.finfo(float).tiny
+        mean = centre + np.divide((gap @ resp.transpose(0, 2, 1))[..., 0], new, out=np.zeros_like(means), where=some)
+        gap = block - mean[..., None]
+        scatters += (gap * resp) @ gap.transpose(0, 2, 1) * some[..., None]
+        share = np.divide(new, counts + new, out=np.zeros_like(new), where=some)
+        step = mean - means
+        scatters += (counts * share)[..., None] * step[:, :, None] * step[:, None, :]
+        means += share * step
+        counts += new
+    scatters = 0.5 * (scatters + np.swapaxes(scatters, -1, -2)).reshape(spread.shape)
+    log_norm, entropy = log_norm.reshape(restarts), entropy.reshape(restarts)
+    return Assignment(log_norm, entropy, counts.reshape(offset.shape), means.reshape(loc.shape), scatters)
 
 
-def _share_out(score: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn scores (R, K, B) into responsibilities in place; returns Σ_n log Σ_k exp score (R,)."""
+def _share_out(score: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Turn scores (R, K, B) into responsibilities r in place.
+
+    Returns Σ_n log Σ_k exp score and −Σ_nk r log r, both (R,).
+    """
     top = score.max(axis=1, keepdims=True)
     score -= top
+    gap = np.maximum(score, -1e300)  # for 0 · −∞
     np.exp(score, out=score)
     total = score.sum(axis=1, keepdims=True)
     score /= total
-    return top.sum(axis=(1, 2)) + np.log(total).sum(axis=(1, 2))
+    log_total = np.log(total).sum(axis=(1, 2))
+    # log r = score − top − log total: terms of one sign, so nothing cancels
+    return top.sum(axis=(1, 2)) + log_total, log_total - np.einsum("rkn,rkn->r", score, gap)
 
 
 def log_resp(x: NDArray[np.float64], scores: Quadratic) -> NDArray[np.float64]:
@@ -106,8 +116,3 @@ def expected_scores(data: Assignment, scores: Quadratic) -> NDArray[np.float64]:
     squares = data.counts * (gap**2).sum(axis=-1) + np.einsum("...ij,...jk,...ik->...", whiten, data.scatters, whiten)
     offset = np.where(data.counts > 0, scores.offset, 0.0)  # a component of weight 0 holds no points
     return (data.counts * offset - 0.5 * squares).sum(axis=-1)
-
-
-def entropy(data: Assignment, scores: Quadratic) -> NDArray[np.float64]:
-    """−Σ_nk r_nk log r_nk (...,), where ``data`` came from these ``scores``; nats."""
-    return np.maximum(data.log_norm - expected_scores(data, scores), 0.0)

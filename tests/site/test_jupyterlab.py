@@ -66,7 +66,11 @@ def lab(notebook: Path) -> Iterator[str]:
         "--IdentityProvider.token=", f"--ServerApp.root_dir={notebook.parent}", "--expose-app-in-browser",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=None",
     ]  # fmt: skip
-    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(notebook.parent / "config"), "OMP_NUM_THREADS": "1"}
+    config = notebook.parent / "config"
+    settings = config / "lab" / "user-settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"windowingMode": "none"}')  # else cells that are out of sight leave the document
+    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(config), "OMP_NUM_THREADS": "1"}
     with log.open("w") as stream:
         server = subprocess.Popen(command, stdout=stream, stderr=stream, env=environment)
     try:

@@ -145,7 +145,7 @@ def switching_off(*, n_components: int = 8, concentration: float = 1e-3, seed: i
     start = pick(mn.random_starts(x, prior, n_components, 1, np.random.default_rng(seed)), 0)
     trace = mn.fit(x, prior, start)
     last = len(trace.elbos)
-    shown = np.unique(np.round(last * np.linspace(0, 1, 18) ** 1.7).astype(int))
+    shown = np.unique(np.round(last * np.linspace(0, 1, 14) ** 1.6).astype(int))
     elbos = np.array([mn.elbo(q, x, prior) for q in trace.states])
     labels, alts, figures = [], [], []
     for t in shown:

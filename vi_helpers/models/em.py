@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vi_helpers.inference.ascent import Runs, Trace, ascend, ascend_many
-from vi_helpers.models.soft_assignment import Quadratic, assign, expected_scores, log_resp
+from vi_helpers.models.soft_assignment import Quadratic, assign, expected_scores, log_resp, require_points
 from vi_helpers.numerics import LOG_2PI
 from vi_helpers.validation import (
     require,
@@ -29,7 +29,6 @@ from vi_helpers.validation import (
     require_probabilities,
     require_real,
     require_rng,
-    require_sample,
 )
 
 __all__ = [
@@ -72,27 +71,27 @@ def default_min_var(x: ArrayLike) -> float:
 
     But never below the square of 1e-10 of the largest |x|, where floats begin to fail; 1e-6 if all are 0.
     """
-    data = _require_x(x)
+    data = require_points(x)
     spread, size = float(data.var(axis=0).max()), float(np.abs(data).max())
     return max(1e-6 * spread, (1e-10 * size) ** 2) or 1e-6
 
 
 def log_likelihood(theta: Parameters, x: ArrayLike) -> float | NDArray[np.float64]:
     """Σ_n log Σ_k w_k N(x_n; μ_k, Σ_k), summed over the data; a float, or (R,)."""
-    data = _require_x(x)
+    data = require_points(x)
     value = assign(data, _scores(_require_parameters(theta, data.shape[1]))).log_norm
     return float(value) if value.ndim == 0 else value
 
 
 def responsibilities(theta: Parameters, x: ArrayLike) -> NDArray[np.float64]:
     """The E-step, r_nk = p(z_n = k | x_n, θ): (..., N, K), rows sum to one."""
-    data = _require_x(x)
+    data = require_points(x)
     return np.exp(log_resp(data, _scores(_require_parameters(theta, data.shape[1]))))
 
 
 def density(theta: Parameters, x: ArrayLike) -> NDArray[np.float64]:
     """Σ_k w_k N(x_n; μ_k, Σ_k) at every point of ``x``: (N,); one fit, no restart axis."""
-    points = _require_x(x)
+    points = require_points(x)
     scores = _scores(_require_parameters(theta, points.shape[1]))
     require(scores.offset.ndim == 1, "theta", "of one fit, weights (K,)", f"weights {scores.offset.shape}")
     gap = points[:, None, :] - scores.loc
@@ -108,7 +107,7 @@ def step(
     ``equal_weights`` leaves the weights as they came in, w_k = 1/K in the slides' model.  A component without points
     keeps its mean and covariance: any value would do.
     """
-    data = _require_x(x)
+    data = require_points(x)
     t = _require_parameters(theta, data.shape[1])
     return _step(t, data, _min_var(min_var, data), equal_weights)
 
@@ -139,7 +138,7 @@ def fit(
 
     ``tolerance`` is relative, see :func:`vi_helpers.inference.ascent.ascend`.
     """
-    data = _require_x(x)
+    data = require_points(x)
     begin = _require_parameters(start, data.shape[1], name="start")
     require(begin.weights.ndim == 1, "start", "of one fit, weights (K,)", f"weights {begin.weights.shape}")
     floor = _min_var(min_var, data)
@@ -156,7 +155,7 @@ def fit_many(
     max_steps: int = 10_000,
 ) -> Runs[Parameters]:
     """EM from R ``starts``, all in one batch: each ends where it would have ended alone."""
-    data = _require_x(x)
+    data = require_points(x)
     begin = _require_parameters(starts, data.shape[1], name="starts")
     require(begin.weights.ndim == 2, "starts", "of R fits, weights (R, K)", f"weights {begin.weights.shape}")
     floor = _min_var(min_var, data)
@@ -170,7 +169,7 @@ def random_starts(
 
     Without ``scale`` it is the data's root mean square distance from their mean over the number of components.
     """
-    data = _require_x(x)
+    data = require_points(x)
     k, r = require_count("n_components", n_components), require_count("n_starts", n_starts)
     rms = float(np.sqrt(data.var(axis=0).mean()))
     spread = rms / k if scale is None else float(require_positive("scale", require_real("scale", scale)))
@@ -216,13 +215,6 @@ def _min_var(min_var: float | None, x: NDArray[np.float64]) -> float:
     if min_var is None:
         return default_min_var(x)
     return float(require_positive("min_var", require_real("min_var", min_var)))
-
-
-def _require_x(x: ArrayLike) -> NDArray[np.float64]:
-    """``x`` as (N, D)."""
-    data = require_sample("x", x, ndim=2 if np.ndim(x) == 2 else 1)
-    require(bool(np.abs(data).max() < 1e100), "x", "smaller than 1e100", x)
-    return data if data.ndim == 2 else data[:, None]
 
 
 def _require_parameters(theta: Parameters, dimension: int | None = None, *, name: str = "theta") -> Parameters:

@@ -23,7 +23,7 @@ from scipy.special import logsumexp, wrightomega, xlogy
 
 from vi_helpers.divergences import kl_normal
 from vi_helpers.inference.ascent import Runs, Trace, ascend, ascend_many
-from vi_helpers.models.soft_assignment import Quadratic, assign, expected_scores, log_resp
+from vi_helpers.models.soft_assignment import Quadratic, SweepInfo, assign, expected_scores, log_resp, require_points
 from vi_helpers.numerics import LOG_2PI, normal_entropy, normal_log_density
 from vi_helpers.validation import (
     require,
@@ -42,7 +42,6 @@ __all__ = [
     "Gradient",
     "Prior",
     "State",
-    "StepInfo",
     "best_log_normal",
     "elbo",
     "elbo_terms",
@@ -93,17 +92,6 @@ class ElboTerms(NamedTuple):
     entropy_z: float
     entropy_loc: float
     entropy_var: float
-
-
-class StepInfo(NamedTuple):
-    """A sweep, watched: the ELBO with the new responsibilities, and after the new factors too; nats; and the counts.
-
-    elbo_after_resp ≤ elbo ≤ the next sweep's elbo_after_resp.  Floats, or (R,) for R restarts; counts (..., M).
-    """
-
-    elbo_after_resp: NDArray[np.float64]
-    elbo: NDArray[np.float64]
-    counts: NDArray[np.float64]
 
 
 class Gradient(NamedTuple):
@@ -162,7 +150,7 @@ def elbo(state: State, x: ArrayLike, prior: Prior, resp: ArrayLike | None = None
     return float(value) if value.ndim == 0 else value
 
 
-def step(state: State, x: ArrayLike, prior: Prior) -> tuple[State, StepInfo]:
+def step(state: State, x: ArrayLike, prior: Prior) -> tuple[State, SweepInfo]:
     """One coordinate-ascent sweep: q(z), then every q(μ_j), then every q(v_j) with its two parameters together.
 
     The ELBO never falls.  The spread of a component is held above 1e-7 of the largest |x|, so a start below that floor
@@ -171,7 +159,7 @@ def step(state: State, x: ArrayLike, prior: Prior) -> tuple[State, StepInfo]:
     return _step(_require_state(state), _require_x(x), _require_prior(prior))
 
 
-def _step(q: State, x: NDArray[np.float64], p: Prior) -> tuple[State, StepInfo]:
+def _step(q: State, x: NDArray[np.float64], p: Prior) -> tuple[State, SweepInfo]:
     scores = _scores(q)
     data = assign(x, scores)
     before = data.log_norm - _kl_to_prior(q, p)
@@ -184,7 +172,7 @@ def _step(q: State, x: NDArray[np.float64], p: Prior) -> tuple[State, StepInfo]:
     floor = 2 * np.log(_least_spread(x))
     new = State(loc, np.sqrt(var), *best_log_normal(n, squares, p.log_var_scale, floor=floor))
     after = data.entropy + expected_scores(data, _scores(new)) - _kl_to_prior(new, p)
-    return new, StepInfo(before, after, n)
+    return new, SweepInfo(before, after, n)
 
 
 def best_log_normal(
@@ -409,9 +397,7 @@ def _kl_to_prior(q: State, p: Prior) -> NDArray[np.float64]:
 
 def _require_x(x: ArrayLike) -> NDArray[np.float64]:
     """``x`` as a column (N, 1)."""
-    data = require_sample("x", x)
-    require(bool(np.abs(data).max() < 1e100), "x", "smaller than 1e100", x)
-    return data[:, None]
+    return require_points(require_sample("x", x))
 
 
 def _require_prior(prior: Prior) -> Prior:

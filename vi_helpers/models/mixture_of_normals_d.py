@@ -20,7 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, logsumexp, psi
 
 from vi_helpers.inference.ascent import Runs, Trace, ascend, ascend_many
-from vi_helpers.models.soft_assignment import Assignment, Quadratic, assign, expected_scores, log_resp
+from vi_helpers.models.soft_assignment import (
+    Assignment,
+    Quadratic,
+    SweepInfo,
+    assign,
+    expected_scores,
+    log_resp,
+    require_points,
+)
 from vi_helpers.numerics import LOG_2PI, dirichlet_expected_log
 from vi_helpers.validation import (
     require,
@@ -33,13 +41,11 @@ from vi_helpers.validation import (
     require_probabilities,
     require_real,
     require_rng,
-    require_sample,
 )
 
 __all__ = [
     "Prior",
     "State",
-    "StepInfo",
     "dropped_constant",
     "elbo",
     "fit",
@@ -84,24 +90,13 @@ class State(NamedTuple):
         return self.scale_inverse / self.dof[..., None, None]
 
 
-class StepInfo(NamedTuple):
-    """A sweep, watched: the ELBO with the new responsibilities, and after the new q(θ) too; nats; and the counts N_k.
-
-    elbo_after_resp ≤ elbo ≤ the next sweep's elbo_after_resp.  Floats, or (R,) for R restarts; counts (..., K).
-    """
-
-    elbo_after_resp: NDArray[np.float64]
-    elbo: NDArray[np.float64]
-    counts: NDArray[np.float64]
-
-
 def vague_prior(x: ArrayLike, *, concentration: float = 1.0) -> Prior:
     """A weak prior on the scale of the data: centre at their mean, worth a hundredth of an observation of it.
 
     Its Wishart has dof D + 2 and W₀⁻¹ the diagonal of the sample variances, so that E[Λ⁻¹] is that diagonal.  It looks
     at the data: an evidence computed with it is that of a prior chosen after the fact.
     """
-    data = _require_x(x)
+    data = require_points(x)
     variance = data.var(axis=0)
     require(bool(np.all(variance > 0)), "x", "not constant in any coordinate", x)
     return Prior(float(concentration), 1e-2, data.mean(axis=0), data.shape[1] + 2.0, np.diag(variance))
@@ -109,31 +104,31 @@ def vague_prior(x: ArrayLike, *, concentration: float = 1.0) -> Prior:
 
 def responsibilities(state: State, x: ArrayLike) -> NDArray[np.float64]:
     """The best q(z_n) for this q(θ): (..., N, K), rows sum to one."""
-    data = _require_x(x)
+    data = require_points(x)
     return np.exp(log_resp(data, _scores(_require_state(state, data.shape[1]))))
 
 
 def elbo(state: State, x: ArrayLike, prior: Prior) -> float | NDArray[np.float64]:
     """The ELBO with the best responsibilities for this q(θ), in nats; a float, or (R,)."""
-    data = _require_x(x)
+    data = require_points(x)
     q, p = _require_state(state, data.shape[1]), _require_prior(prior, data.shape[1])
     value = assign(data, _scores(q)).log_norm - _kl_to_prior(q, p)
     return float(value) if value.ndim == 0 else value
 
 
-def step(state: State, x: ArrayLike, prior: Prior) -> tuple[State, StepInfo]:
+def step(state: State, x: ArrayLike, prior: Prior) -> tuple[State, SweepInfo]:
     """One coordinate-ascent sweep, q(z) and then q(θ); the ELBO never falls."""
-    data = _require_x(x)
+    data = require_points(x)
     return _step(_require_state(state, data.shape[1]), data, _require_prior(prior, data.shape[1]))
 
 
-def _step(q: State, x: NDArray[np.float64], p: Prior) -> tuple[State, StepInfo]:
+def _step(q: State, x: NDArray[np.float64], p: Prior) -> tuple[State, SweepInfo]:
     scores = _scores(q)
     data = assign(x, scores)
     before = data.log_norm - _kl_to_prior(q, p)
     new = _update(data, p)
     after = data.entropy + expected_scores(data, _scores(new)) - _kl_to_prior(new, p)
-    return new, StepInfo(before, after, data.counts)
+    return new, SweepInfo(before, after, data.counts)
 
 
 def _update(data: Assignment, p: Prior) -> State:
@@ -154,7 +149,7 @@ def _update(data: Assignment, p: Prior) -> State:
 
 def from_responsibilities(resp: ArrayLike, x: ArrayLike, prior: Prior) -> State:
     """The best q(θ) for responsibilities ``resp`` (N, K) or (R, N, K): where a fit can start from a clustering."""
-    data = _require_x(x)
+    data = require_points(x)
     r, p = require_probabilities("resp", resp), _require_prior(prior, data.shape[1])
     require(r.ndim in (2, 3) and r.shape[-2] == len(data), "resp", f"of shape (..., {len(data)}, K)", f"{r.shape}")
     counts = r.sum(axis=-2)
@@ -170,7 +165,7 @@ def fit(x: ArrayLike, prior: Prior, start: State, *, tolerance: float = 1e-12, m
 
     ``tolerance`` is relative, see :func:`vi_helpers.inference.ascent.ascend`.
     """
-    data = _require_x(x)
+    data = require_points(x)
     p, begin = _require_prior(prior, data.shape[1]), _require_state(start, data.shape[1], name="start")
     require(begin.dof.ndim == 1, "start", "of one fit, dof (K,)", f"dof {begin.dof.shape}")
     return ascend(lambda q: _step(q, data, p), begin, tolerance=tolerance, max_steps=max_steps)
@@ -180,7 +175,7 @@ def fit_many(
     x: ArrayLike, prior: Prior, starts: State, *, tolerance: float = 1e-12, max_steps: int = 5000
 ) -> Runs[State]:
     """Coordinate ascent from R ``starts``, all in one batch: each ends where it would have ended alone."""
-    data = _require_x(x)
+    data = require_points(x)
     p, begin = _require_prior(prior, data.shape[1]), _require_state(starts, data.shape[1], name="starts")
     require(begin.dof.ndim == 2, "starts", "of R fits, dof (R, K)", f"dof {begin.dof.shape}")
     return ascend_many(lambda q: _step(q, data, p), begin, tolerance=tolerance, max_steps=max_steps)
@@ -188,7 +183,7 @@ def fit_many(
 
 def random_starts(x: ArrayLike, prior: Prior, n_components: int, n_starts: int, rng: np.random.Generator) -> State:
     """Starts centred on points of the data, each component as if it held N/K points of the data's spread over K."""
-    data = _require_x(x)
+    data = require_points(x)
     n, d = data.shape
     p = _require_prior(prior, d)
     k, r = require_count("n_components", n_components), require_count("n_starts", n_starts)
@@ -207,7 +202,7 @@ def random_starts(x: ArrayLike, prior: Prior, n_components: int, n_starts: int, 
 
 def predictive_density(state: State, x: ArrayLike) -> NDArray[np.float64]:
     """p(x_new | data) under q, a mixture of Student t's, at every point of ``x``: (N,); Bishop (10.81)."""
-    points = _require_x(x)
+    points = require_points(x)
     d = points.shape[1]
     q = _require_state(state, d)
     require(q.dof.ndim == 1, "state", "of one fit, dof (K,)", f"dof {q.dof.shape}")
@@ -243,7 +238,7 @@ def log_evidence(x: ArrayLike, prior: Prior, n_components: int) -> float:
 
     With K = 1 there is nothing to enumerate: the ELBO after one step is the evidence, for any N.
     """
-    data = _require_x(x)
+    data = require_points(x)
     n, d = data.shape
     p, k = _require_prior(prior, d), require_count("n_components", n_components)
     require(max(k, 2) ** n <= 300_000, "x", f"so few that {max(k, 2)}^N ≤ 300,000", f"N = {n}")
@@ -323,13 +318,6 @@ def _kl_to_prior(q: State, p: Prior) -> NDArray[np.float64]:
         + 0.5 * q.dof * ((prior_in_q**2).sum(axis=(-2, -1)) - d)
     )
     return kl_weights + (kl_loc + kl_precision).sum(axis=-1)
-
-
-def _require_x(x: ArrayLike) -> NDArray[np.float64]:
-    """``x`` as (N, D)."""
-    data = require_sample("x", x, ndim=2 if np.ndim(x) == 2 else 1)
-    require(bool(np.abs(data).max() < 1e100), "x", "smaller than 1e100", x)
-    return data if data.ndim == 2 else data[:, None]
 
 
 def _require_prior(prior: Prior, d: int) -> Prior:

@@ -17,10 +17,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
-__all__ = ["Assignment", "Quadratic", "assign", "expected_scores", "log_resp"]
+from vi_helpers.validation import require, require_sample
+
+__all__ = ["Assignment", "Quadratic", "SweepInfo", "assign", "expected_scores", "log_resp", "require_points"]
 
 #: numbers of one working array: a few of them fit in a processor's second-level cache
 BLOCK = 1 << 16
@@ -49,6 +51,24 @@ class Assignment(NamedTuple):
     counts: NDArray[np.float64]
     means: NDArray[np.float64]
     scatters: NDArray[np.float64]
+
+
+class SweepInfo(NamedTuple):
+    """A variational sweep, watched: the ELBO with the new responsibilities, then after the new q(θ) too; in nats.
+
+    elbo_after_resp ≤ elbo ≤ the next sweep's elbo_after_resp.  Floats, or (R,) for R restarts; counts (..., K).
+    """
+
+    elbo_after_resp: NDArray[np.float64]
+    elbo: NDArray[np.float64]
+    counts: NDArray[np.float64]
+
+
+def require_points(x: ArrayLike) -> NDArray[np.float64]:
+    """``x``, (N, D) or (N,), as (N, D): finite, not empty, and small enough to be squared."""
+    data = require_sample("x", x, ndim=2 if np.ndim(x) == 2 else 1)
+    require(bool(np.abs(data).max() < 1e100), "x", "smaller than 1e100", x)
+    return data if data.ndim == 2 else data[:, None]
 
 
 def assign(x: NDArray[np.float64], scores: Quadratic) -> Assignment:

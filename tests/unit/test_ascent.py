@@ -52,6 +52,22 @@ def test_a_bound_that_is_already_settled_takes_two_steps():
     assert len(trace.elbos) == 2
 
 
+def test_one_step_allowed_is_not_called_a_rise():
+    with pytest.warns(RuntimeWarning, match="had not settled in step 1"):
+        ascend(halving, 1.0, max_steps=1)
+
+
+def test_a_bound_that_falls_is_not_convergence():
+    with pytest.warns(RuntimeWarning, match=r"fell by 0\.75 nats in step 2"):
+        trace = ascend(lambda x: (2 * x, Info(-((x / 2) ** 2))), 1.0)
+    assert not trace.converged
+    assert trace.elbos.tolist() == [-0.25, -1.0]
+
+
+def test_a_fall_of_rounding_size_is_convergence():
+    assert ascend(lambda x: (x + 1, Info(1e6 - 1e-4 * x)), 0.0).converged
+
+
 @given(rho=st.floats(-0.95, 0.95), start=st.tuples(st.floats(-5, 5), st.floats(-5, 5)))
 def test_coordinate_ascent_on_a_gaussian_climbs_and_contracts_by_rho_squared(rho, start):
     target = GaussianTarget([1.0, -1.0], [[1.0, rho], [rho, 1.0]])
@@ -159,3 +175,15 @@ BAD = [
 def test_bad_input_names_the_argument(call, argument):
     with pytest.raises(ValueError, match=f"^{argument} must be"):
         call()
+
+
+def test_a_run_of_many_that_falls_is_named_and_the_others_go_on():
+    def step(state):
+        new = Pair(state.x * state.rate, state.rate)
+        return new, Info(-(new.x**2))
+
+    with pytest.warns(RuntimeWarning, match="1 of 3 runs fell"):
+        runs = ascend_many(step, Pair(np.array([1.0, 1.0, 3.0]), np.array([0.5, 2.0, 0.5])))
+    assert runs.converged.tolist() == [True, False, True]
+    assert runs.steps[1] == 2
+    assert runs.elbos[[0, 2]] == pytest.approx([0.0, 0.0], abs=1e-6)

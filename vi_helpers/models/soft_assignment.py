@@ -7,9 +7,9 @@ All three score point n for component k by a quadratic,
 turn the scores into responsibilities r_nk = exp score_nk / Σ_j exp score_nj, and then need of the data only the
 counts, means and scatters that these weights give.  They differ in ``offset`` and ``spread`` alone.
 
-Leading axes are restarts: (R, K), (R, K, D), (R, K, D, D) fit R mixtures at once.  The data are taken block by block,
-so the memory needed does not grow with N.  Scores live in log space: a point far from every component is shared
-out by the differences of its scores, never by 0/0.
+Leading axes are restarts: (R, K), (R, K, D), (R, K, D, D) fit R mixtures at once.  ``assign`` takes the data block by
+block, so the memory it needs does not grow with N.  Scores live in log space: a point far from every component is
+shared out by the differences of its scores, never by 0/0.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def assign(x: NDArray[np.float64], scores: Quadratic) -> Assignment:
         score = -0.5 * np.einsum("rdn,rdn->rn", z, z) + offset.reshape(rows, 1)
         for total, part in zip((log_norm, entropy), _share_out(score.reshape(rows // k, k, -1)), strict=True):
             total += part
-        resp = score[:, None, :]
+        resp = score[:, None, :]  # the reshape was a view: _share_out has turned the scores into responsibilities
         # the block's count, mean, and scatter about that mean, joined to those of the blocks before
         new = score.sum(axis=1, keepdims=True)
         some = new > np.finfo(float).tiny

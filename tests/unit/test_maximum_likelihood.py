@@ -366,6 +366,8 @@ def test_two_thousand_fits_take_a_moment():
         pytest.param(lambda: precision_mixture(SISTER, points=3), "points", id="three points"),
         pytest.param(lambda: variance_mixture(STATE).quantile(1.0), "probability", id="quantile one"),
         pytest.param(lambda: fit_many([[1.0, 2.0], [3.0, 3.0]], A), "x", id="a row of ties"),
+        pytest.param(lambda: fit_many([[[1.0, 2.0]], [[3.0, 5.0]]], A), "x", id="a table of tables"),
+        pytest.param(lambda: exact_many([[[1.0, 2.0]], [[3.0, 5.0]]], A), "x", id="exact, a table of tables"),
         pytest.param(lambda: exact_many([[3.0, 3.0]], A), "x", id="exact for ties"),
         pytest.param(lambda: fit_many(ROWS, A._replace(scale=0.0)), "prior.scale", id="prior without spread"),
         pytest.param(lambda: exact_many(ROWS, (0.0, 1.0)), "prior", id="two hyper-parameters"),

@@ -285,8 +285,7 @@ def fit_many(x: ArrayLike | Statistics, prior: Prior, *, nodes: int = 400) -> St
     a row has several, :func:`vi_helpers.models.univariate_gaussian.fit` decides between the optima.
     """
     data, p = _statistics(x), _require_prior(prior)
-    mean, sum_sq = np.atleast_1d(data.mean), np.atleast_1d(data.sum_sq)
-    require(bool(np.all(sum_sq > 0)), "x", "a table whose rows are not all equal", x)
+    mean, sum_sq = _rows(data, x)
     # S lies between Q/2 and its value at E[1/v] = 0
     low = np.log(0.5 * sum_sq)
     high = np.log(0.5 * (sum_sq + data.n * ((mean - p.loc) ** 2 + p.scale**2)))
@@ -321,8 +320,7 @@ def fit_many(x: ArrayLike | Statistics, prior: Prior, *, nodes: int = 400) -> St
 def exact_many(x: ArrayLike | Statistics, prior: Prior, *, points: int = POINTS) -> VariancePosterior:
     """The exact posterior of the slides' model for every data set of ``x`` (R, N) at once; arrays (R, G)."""
     data, p = _statistics(x), _require_prior(prior)
-    mean, sum_sq = (np.atleast_1d(a)[:, None] for a in (data.mean, data.sum_sq))
-    require(bool(np.all(sum_sq > 0)), "x", "a table whose rows are not all equal", x)
+    mean, sum_sq = (a[:, None] for a in _rows(data, x))
 
     def log_integrand(u: NDArray[np.float64]) -> NDArray[np.float64]:
         # log p(x, log v) with μ integrated out, up to a constant: x̄ given v is N(m_p, s_p² + v/N)
@@ -368,6 +366,14 @@ def _statistics(x: ArrayLike | Statistics, *, least: int = 1) -> Statistics:
     data = x if isinstance(x, Statistics) else summarise_rows(x)
     require(data.n >= least, "x", f"at least {least} observations", f"N = {data.n}")
     return data
+
+
+def _rows(data: Statistics, x: ArrayLike | Statistics) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and sums of squares (R,) of a table of data sets, none of them all equal."""
+    mean, sum_sq = np.atleast_1d(data.mean), np.atleast_1d(data.sum_sq)
+    require(mean.ndim == 1, "x", "of shape (R, N) or (N,)", f"leading shape {mean.shape}")
+    require(bool(np.all(sum_sq > 0)), "x", "a table whose rows are not all equal", x)
+    return mean, sum_sq
 
 
 def _require_prior(prior: Prior) -> Prior:

@@ -168,6 +168,7 @@ def random_starts(
     """Starts with equal weights, every mean a point of the data, every covariance ``scale``² times the identity.
 
     Without ``scale`` it is the data's root mean square distance from their mean over the number of components.
+    Points are drawn with replacement, and components that begin at one point never part.
     """
     data = require_points(x)
     k, r = require_count("n_components", n_components), require_count("n_starts", n_starts)

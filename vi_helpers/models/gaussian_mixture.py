@@ -263,7 +263,8 @@ def random_starts(
 ) -> State:
     """(n_starts, n_components) starts: every centre a point of the data, every sd the same.
 
-    ``scale`` is that sd; without it, the data's own sd over the number of components.
+    ``scale`` is that sd; without it, the data's own sd over the number of components.  The points are drawn with
+    replacement, and components that begin at one point never part: such a start ends on a saddle, or on one copy more.
     """
     data = _require_x(x)[:, 0]
     m, r = require_count("n_components", n_components), require_count("n_starts", n_starts)

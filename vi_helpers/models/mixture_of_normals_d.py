@@ -182,7 +182,10 @@ def fit_many(
 
 
 def random_starts(x: ArrayLike, prior: Prior, n_components: int, n_starts: int, rng: np.random.Generator) -> State:
-    """Starts centred on points of the data, each component as if it held N/K points of the data's spread over K."""
+    """Starts centred on points of the data, each component as if it held N/K points of the data's spread over K.
+
+    Points are drawn with replacement, and components that begin at one point never part.
+    """
     data = require_points(x)
     n, d = data.shape
     p = _require_prior(prior, d)
@@ -190,12 +193,12 @@ def random_starts(x: ArrayLike, prior: Prior, n_components: int, n_starts: int, 
     share = n / k
     loc = data[require_rng("rng", rng).integers(n, size=(r, k))]
     spread = p.scale_inverse + share * np.diag(data.var(axis=0)) / k**2
-    fill = lambda value: np.full((r, k), value)  # noqa: E731
+    all_alike = np.ones((r, k))
     return State(
-        fill(p.concentration + share),
-        fill(p.mean_precision + share),
+        (p.concentration + share) * all_alike,
+        (p.mean_precision + share) * all_alike,
         loc,
-        fill(p.dof + share),
+        (p.dof + share) * all_alike,
         np.broadcast_to(spread, (r, k, d, d)).copy(),
     )
 

@@ -8,18 +8,28 @@ from vi_helpers.validation import require_real
 
 __all__ = ["report"]
 
+WIDTH = 80  # characters of output that a page shows without scrolling
+
 
 def report(**numbers: float) -> None:
-    """Print each number and glue it, so that the prose can quote it with ``{glue:text}`name:.3f```.
+    """Print the numbers and glue each, so that the prose can quote it with ``{glue:text}`name:.3f```.
 
-    ``inf`` and NaN are refused: a chapter never quotes them.  Where myst-nb is not installed (in a plain
-    Jupyter, say) the numbers are only printed.
+    ``inf`` and NaN are refused, and then nothing is printed or glued: a chapter never quotes them.  Where myst-nb is
+    not installed (in a plain Jupyter, say) the numbers are only printed.
     """
-    for name, value in numbers.items():
-        number = require_real(name, value)
-        exact = int(number) if number.is_integer() and abs(number) < 1e15 else number
-        print(f"{name} = {number:.7g}")
-        if importlib.util.find_spec("myst_nb") is not None:
-            from myst_nb import glue
+    checked = {name: require_real(name, value) for name, value in numbers.items()}
+    line = ""
+    for name, number in checked.items():
+        words = f"{name} = {number:.7g}"
+        if line and len(line) + len(words) + 3 > WIDTH:
+            print(line)
+            line = ""
+        line += ("   " if line else "") + words
+    if line:
+        print(line)
+    if importlib.util.find_spec("myst_nb") is not None:
+        from myst_nb import glue
 
-            glue(name, exact, display=False)
+        for name, number in checked.items():
+            whole = number.is_integer() and abs(number) < 1e15
+            glue(name, int(number) if whole else number, display=False)

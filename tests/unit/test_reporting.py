@@ -29,8 +29,28 @@ def glued(monkeypatch):
 
 def test_each_number_is_printed_and_glued_under_its_name(glued, capsys):
     report(gap=0.0482345, n=3, evidence=np.float64(-240.057), rate=np.array(2.5))
-    assert capsys.readouterr().out.splitlines() == ["gap = 0.0482345", "n = 3", "evidence = -240.057", "rate = 2.5"]
+    assert capsys.readouterr().out == "gap = 0.0482345   n = 3   evidence = -240.057   rate = 2.5\n"
     assert glued == {"gap": 0.0482345, "n": 3, "evidence": -240.057, "rate": 2.5}
+
+
+def test_lines_are_broken_between_numbers_and_fit_the_page(glued, capsys):
+    report(**{f"number_{k}": k / 7 for k in range(20)})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 80
+    assert "   ".join(lines) == "   ".join(f"number_{k} = {k / 7:.7g}" for k in range(20))
+
+
+def test_one_bad_number_silences_the_call(glued, capsys):
+    with pytest.raises(ValueError, match=r"^second must be"):
+        report(first=1.0, second=float("nan"))
+    assert capsys.readouterr().out == ""
+    assert glued == {}
+
+
+def test_no_number_prints_nothing(capsys):
+    report()
+    assert capsys.readouterr().out == ""
 
 
 def test_whole_numbers_are_glued_as_whole_numbers_and_numpys_as_pythons(glued):

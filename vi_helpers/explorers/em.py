@@ -73,7 +73,7 @@ class StaircaseExplorer(Live):
     half = traitlets.Int(1).tag(sync=True)
     x = traitlets.List(traitlets.Float(), DATA.tolist()).tag(sync=True)
 
-    ratio, fixed = 0.17, 352
+    ratio, fixed = 0.01, 461
 
     def __init__(self, start: float = 0.3, half: int = 1):
         super().__init__(start=start, half=half)

@@ -177,6 +177,7 @@ TARGETS = [
     pytest.param(lambda: t.NormalMixture([0.5, 0.5], [0, 1], [1]), "scales", id="NormalMixture, a scale missing"),
     pytest.param(lambda: t.BIMODAL.sample(0, np.random.default_rng(0)), "n", id="NormalMixture, no draws"),
     pytest.param(lambda: t.BIMODAL.sample(3, 0), "rng", id="NormalMixture, a seed for rng"),
+    pytest.param(lambda: t.BIMODAL.labelled_sample(-3, np.random.default_rng(0)), "n", id="NormalMixture, labels"),
     pytest.param(lambda: t.kl_pair(t.BIMODAL, NAN, 1.0), "loc", id="kl_pair, NaN"),
     pytest.param(lambda: t.kl_pair(t.BIMODAL, 0.0, 0.0), "scale", id="kl_pair, scale zero"),
     pytest.param(lambda: t.kl_pair(t.BIMODAL, 0.0, [1.0, 2.0]), "scale", id="kl_pair, many scales"),
@@ -307,23 +308,6 @@ FIRST_CHAPTER = [
     ),
     pytest.param(lambda: sat.solutions("1 2 3"), "formula", id="solutions, text"),
     pytest.param(lambda: sat.evidence(sat.cooper_network(FORMULA), {99: 1}), "observed", id="evidence, no such node"),
-    pytest.param(
-        lambda: synthetic.mixture_sample(3, ([0.5, 0.6], X[:2], X[:2]), np.random.default_rng(0)),
-        "mixture.weights",
-        id="mixture_sample, unnormalised",
-    ),
-    pytest.param(
-        lambda: synthetic.mixture_sample(-3, synthetic.SLIDES_MIXTURE, np.random.default_rng(0)),
-        "n",
-        id="mixture_sample, negative",
-    ),
-    pytest.param(
-        lambda: synthetic.mixture_sample(3, synthetic.SLIDES_MIXTURE, 0), "rng", id="mixture_sample, a seed for rng"
-    ),
-    pytest.param(
-        lambda: synthetic.Mixture([1.0], [0.0], [NAN]).density(GRID), "mixture.vars", id="Mixture.density, variance NaN"
-    ),
-    pytest.param(lambda: synthetic.SLIDES_MIXTURE.density(0.0), "grid", id="Mixture.density, a number"),
     pytest.param(
         lambda: synthetic.normal_sample(3, 0.0, -1.0, np.random.default_rng(0)), "scale", id="normal_sample, scale"
     ),

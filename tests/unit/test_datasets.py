@@ -8,7 +8,7 @@ from scipy.stats import kstest, norm
 import vi_helpers.datasets.embedded as embedded
 from tests.oracles import dataset
 from vi_helpers.datasets.embedded import galaxies, iris, newcomb, old_faithful
-from vi_helpers.datasets.synthetic import SLIDES_MIXTURE, Mixture, mixture_sample, normal_sample
+from vi_helpers.datasets.synthetic import normal_sample
 
 BIBLIOGRAPHY = Path(__file__).parents[2] / "book" / "references.bib"
 
@@ -66,37 +66,6 @@ def test_iris_is_the_published_sample():
     np.testing.assert_allclose(x.reshape(3, 50, 4).mean(axis=1), expected, atol=1e-9)
 
 
-def test_a_mixture_has_a_density_and_its_sample_follows_it():
-    mixture = Mixture((0.2, 0.5, 0.3), (-6.0, 2.0, 6.0), (3.0, 1.0, 2.0))
-    grid = np.linspace(-20, 20, 8001)
-    density = mixture.density(grid)
-    components = norm.pdf(grid[:, None], [-6, 2, 6], np.sqrt([3, 1, 2]))
-    np.testing.assert_allclose(density, components @ [0.2, 0.5, 0.3], rtol=1e-12)
-    assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-9)
-    x, z = mixture_sample(20_000, mixture, np.random.default_rng(0))
-    cdf = np.cumsum(density) * (grid[1] - grid[0])
-    assert kstest(x, lambda v: np.interp(v, grid, cdf)).pvalue > 1e-6
-    # each point from the component it names
-    for j in range(3):
-        assert kstest(x[z == j], norm(mixture.locs[j], np.sqrt(mixture.vars[j])).cdf).pvalue > 1e-6
-    np.testing.assert_allclose(np.bincount(z) / 20_000, mixture.weights, atol=5 * np.sqrt(0.25 / 20_000))
-
-
-def test_a_mixture_sample_repeats_with_its_generator():
-    one, other = (mixture_sample(50, SLIDES_MIXTURE, np.random.default_rng(3)) for _ in range(2))
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert set(one[1]) == {0, 1, 2}
-
-
-def test_the_slides_mixture_has_the_slides_numbers():
-    assert SLIDES_MIXTURE.locs == (-6.0, 2.0, 6.0)
-    assert SLIDES_MIXTURE.vars == (3.0, 1.0, 2.0)
-    assert sum(SLIDES_MIXTURE.weights) == pytest.approx(1)
-    only = Mixture((1.0, 0.0), (0.0, 50.0), (1.0, 1.0))  # a weight of zero is allowed
-    assert mixture_sample(100, only, np.random.default_rng(0))[1].max() == 0
-
-
 def test_the_file_is_shipped_with_the_package():
     assert (Path(embedded.__file__).parent / "faithful.csv").is_file()
 
@@ -115,14 +84,6 @@ def test_normal_sample_follows_its_law_and_its_generator():
         pytest.param(lambda rng: normal_sample(3, np.nan, 1.0, rng), "loc", id="loc nan"),
         pytest.param(lambda rng: normal_sample(3, 0.0, 0.0, rng), "scale", id="scale of zero"),
         pytest.param(lambda rng: normal_sample(3, 0.0, 1.0, None), "rng", id="no generator"),
-        pytest.param(lambda rng: mixture_sample(0, SLIDES_MIXTURE, rng), "n", id="mixture, no draws"),
-        pytest.param(lambda rng: mixture_sample(3, SLIDES_MIXTURE, 7), "rng", id="mixture, a seed for rng"),
-        pytest.param(lambda rng: mixture_sample(3, Mixture([0.5], [0], [0]), rng), "weights", id="mixture, weights"),
-        pytest.param(
-            lambda rng: mixture_sample(3, Mixture([1], [0], [0]), rng), "vars", id="mixture, variance of zero"
-        ),
-        pytest.param(lambda rng: mixture_sample(3, Mixture([1], [0, 1], [1]), rng), "locs", id="mixture, two means"),
-        pytest.param(lambda rng: SLIDES_MIXTURE.density([np.nan]), "grid", id="mixture, grid NaN"),
     ],
 )
 def test_bad_input_is_refused_by_name(call, argument):

@@ -12,7 +12,6 @@ from sklearn.mixture import GaussianMixture
 from tests.mixtures import assert_climbs, pick_one, samples
 from tests.oracles import dataset
 from vi_helpers.datasets.embedded import galaxies, iris, old_faithful
-from vi_helpers.datasets.synthetic import SLIDES_MIXTURE, mixture_sample
 from vi_helpers.inference.ascent import pick
 from vi_helpers.models.em import (
     Parameters,
@@ -27,9 +26,10 @@ from vi_helpers.models.em import (
     sorted_by_mean,
     step,
 )
+from vi_helpers.models.targets import SLIDES_MIXTURE
 
 FAITHFUL, GALAXIES = old_faithful().values, galaxies().values
-SLIDES = mixture_sample(200, SLIDES_MIXTURE, np.random.default_rng(0))[0]
+SLIDES = SLIDES_MIXTURE.sample(200, np.random.default_rng(0))
 
 
 def random_theta(rng, k, d, size=1.0):

@@ -92,6 +92,23 @@ def test_draws_have_the_mixtures_moments():
     np.testing.assert_array_equal(draws, mixture.sample(n, np.random.default_rng(7)))
 
 
+def test_a_labelled_sample_comes_from_the_components_it_names():
+    n, mixture = 20_000, t.NormalMixture([0.2, 0.5, 0.3, 0.0], [-6, 2, 6, 50], [1.7, 1.0, 1.4, 1.0])
+    draws, label = mixture.labelled_sample(n, np.random.default_rng(0))
+    for j in range(3):
+        assert stats.kstest(draws[label == j], stats.norm(mixture.locs[j], mixture.scales[j]).cdf).pvalue > 1e-6
+    shares = np.bincount(label, minlength=4) / n
+    np.testing.assert_array_less(np.abs(shares - mixture.weights), 5 * np.sqrt(0.25 / n))
+    assert shares[3] == 0  # a weight of zero is a component that is not there
+    np.testing.assert_array_equal(draws, mixture.sample(n, np.random.default_rng(0)))
+
+
+def test_the_slides_mixture_has_the_slides_numbers():
+    np.testing.assert_allclose(t.SLIDES_MIXTURE.weights, 1 / 3)
+    np.testing.assert_array_equal(t.SLIDES_MIXTURE.locs, [-6, 2, 6])
+    np.testing.assert_allclose(t.SLIDES_MIXTURE.scales**2, [3, 1, 2])
+
+
 def by_components_cdf(mixture, x):
     return sum(
         w * stats.norm(m, s).cdf(x) for w, m, s in zip(mixture.weights, mixture.locs, mixture.scales, strict=True)

@@ -19,7 +19,16 @@ from vi_helpers.validation import (
     require_sample,
 )
 
-__all__ = ["ASYMMETRIC", "BIMODAL", "KLPair", "NormalMixture", "StudentT", "kl_pair", "symmetric_pair"]
+__all__ = [
+    "ASYMMETRIC",
+    "BIMODAL",
+    "SLIDES_MIXTURE",
+    "KLPair",
+    "NormalMixture",
+    "StudentT",
+    "kl_pair",
+    "symmetric_pair",
+]
 
 
 class NormalMixture:
@@ -74,8 +83,12 @@ class NormalMixture:
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(n,) independent draws."""
+        return self.labelled_sample(n, rng)[0]
+
+    def labelled_sample(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """(n,) independent draws, and the component (n,) that each came from."""
         component = require_rng("rng", rng).choice(self.weights.size, size=require_count("n", n), p=self.weights)
-        return rng.normal(self.locs[component], self.scales[component])
+        return rng.normal(self.locs[component], self.scales[component]), component
 
 
 def symmetric_pair(half_distance: float) -> NormalMixture:
@@ -90,6 +103,9 @@ BIMODAL = symmetric_pair(3.0)
 
 #: The asymmetric one: 0.3 N(−2, 0.6²) + 0.7 N(2.5, 1).
 ASYMMETRIC = NormalMixture([0.3, 0.7], [-2.0, 2.5], [0.6, 1.0])
+
+#: What generated the data of the slides' figure 3: means −6, 2, 6 and variances 3, 1, 2, in equal parts [gupta2017].
+SLIDES_MIXTURE = NormalMixture(np.full(3, 1 / 3), [-6.0, 2.0, 6.0], np.sqrt([3.0, 1.0, 2.0]))
 
 
 class StudentT:

@@ -5,7 +5,7 @@ BIN := .venv/bin
 SITE := _build/html
 INSTALLED := .venv/.installed
 
-.PHONY: book test serve lint clean help
+.PHONY: book test serve lint train clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test    install, build, run every test: units, notebooks, the site in a browser"
 	@echo "make serve   look at the built site"
 	@echo "make lint    ruff"
+	@echo "make train   train the reference models again (hours); a stopped run goes on"
 	@echo "make clean   remove what was built (not .venv)"
 
 $(INSTALLED): requirements.txt pyproject.toml
@@ -47,6 +48,25 @@ serve: $(INSTALLED)
 lint: $(INSTALLED)
 	@echo "== ruff"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check vi_helpers scripts tests
+
+VAE := $(BIN)/python -m vi_helpers.vae
+SHIPPED := vi_helpers/vae/references
+
+train: $(INSTALLED)
+	@echo "== the slides' network on grey MNIST"
+	@$(VAE) train mnist --folder runs/mnist_slides --network slides --corrupted 0.5 --epochs 200 --learning-rate 1e-3 --warmup 0.02
+	@$(VAE) evaluate mnist --model runs/mnist_slides --save $(SHIPPED)/mnist_slides.safetensors
+	@echo "== the convolutional network on dynamically binarised MNIST"
+	@$(VAE) train mnist --folder runs/mnist_conv --network conv --latent 40 --prepare binarised --validation 0 --epochs 100
+	@$(VAE) evaluate mnist --model runs/mnist_conv --save $(SHIPPED)/mnist_conv.safetensors
+	@$(VAE) evaluate mnist --model $(SHIPPED)/mnist_conv.safetensors --prepare binarised --samples 500 --save $(SHIPPED)/mnist_conv.safetensors
+	@$(VAE) evaluate mnist --model $(SHIPPED)/mnist_conv.safetensors --prepare binarised --samples 5000 --images 1000 --save $(SHIPPED)/mnist_conv.safetensors
+	@echo "== two latents on grey MNIST, for the page"
+	@$(VAE) train mnist --folder runs/mnist_map --network map --latent 2 --corrupted 0.5 --epochs 100
+	@$(VAE) evaluate mnist --model runs/mnist_map --save $(SHIPPED)/mnist_map.safetensors
+	@echo "== the convolutional network on CIFAR-10 images"
+	@$(VAE) train cifar10 --folder runs/cifar10_conv --network conv --latent 64 --likelihood logistic --epochs 30
+	@$(VAE) evaluate cifar10 --model runs/cifar10_conv --save $(SHIPPED)/cifar10_conv.safetensors
 
 clean:
 	@echo "== removing _build"

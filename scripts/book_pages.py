@@ -2,6 +2,7 @@
 
 Figures get their size, so that nothing jumps while they load, and are loaded when the reader comes near them.
 The theme's script of two thousand icons keeps the dozen that the site shows.
+The decoders that explorers compute with are written beside the scripts, from the models that the package ships.
 The bibliography loses a list role that docutils gives to something that is no list for a screen reader.
 """
 
@@ -13,6 +14,8 @@ from pathlib import Path
 import pydata_sphinx_theme
 from PIL import Image
 from sphinx.application import Sphinx
+
+from vi_helpers.vae.decoders import DECODERS, decoder_file, file_name
 
 #: One icon of the theme's script: name:[width,height,[aliases],"code point","path" or ["path", …]],
 ICON = re.compile(r'(?:"([\w-]+)"|\b([a-z]\w*)):\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?')
@@ -59,8 +62,17 @@ def write_icons(app: Sphinx, exception: Exception | None) -> None:
     target.write_text(trim_icons(whole, used), encoding="utf8")
 
 
+def write_decoders(app: Sphinx, exception: Exception | None) -> None:
+    """Put the decoders' weights where the explorers' loader asks for them: beside itself."""
+    if exception is not None or app.builder.name != "html":
+        return
+    for name in DECODERS:
+        Path(app.outdir, "_static", file_name(name)).write_bytes(decoder_file(name))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("html-page-context", touch_up)
     app.connect("build-finished", write_icons)
+    app.connect("build-finished", write_decoders)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,9 +1,9 @@
 """Execute the book's notebooks, several at a time, into the cache that the site is built from.
 
 jupyter-cache knows a notebook by its code cells alone, so a changed helper would leave a stale page.  Here each
-notebook also has a fingerprint: the helpers it reaches (scripts, style sheets and data files beside them), the
-pins, and the Python version.  A notebook whose fingerprint changed loses its cached runs and is executed again;
-the others are not.
+notebook also has a fingerprint: the helpers it reaches (scripts, style sheets and data files beside them or below), the
+pins, the Python version, and, where it loads real data, the folder that holds them.  A notebook whose fingerprint
+changed loses its cached runs and is executed again; the others are not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -31,7 +32,9 @@ from tqdm import tqdm
 
 CACHE = ROOT / "_build" / ".jupyter_cache"
 FINGERPRINTS = CACHE / "fingerprints.json"
-TIMEOUT = 300
+TIMEOUT = 900  # seconds a cell: training on one busy core
+DATA = {".js", ".css", ".csv", ".json", ".mplstyle", ".safetensors"}
+REAL_DATA = ROOT / "vi_helpers" / "datasets" / "real.py"
 
 
 def notebooks_in_toc() -> list[Path]:
@@ -47,14 +50,23 @@ def code_of(notebook: nbformat.NotebookNode) -> str:
     return "\n".join("pass" if line.lstrip().startswith(("%", "!")) else line for line in lines)
 
 
+def data_of(folder: Path) -> Iterator[Path]:
+    """The scripts, style sheets, tables and weights in a folder and below it; folders of Python see to themselves."""
+    for path in folder.iterdir():
+        if path.is_dir() and not (path / "__init__.py").exists():
+            yield from data_of(path)
+        elif path.suffix in DATA:
+            yield path
+
+
 def files_behind(code: str) -> list[Path]:
-    """Every file of the package that this code can reach, and the non-Python files beside them."""
+    """Every file of the package that this code can reach, and the data files beside them and below."""
     modules = module_files()
     files = set()
     for module in closure(imports_of(code, modules), modules):
         path = modules[module]
         files.add(path)
-        files.update(p for p in path.parent.iterdir() if p.suffix in {".js", ".css", ".csv", ".mplstyle"})
+        files.update(data_of(path.parent))
     return sorted(files)
 
 
@@ -63,7 +75,16 @@ def fingerprint(notebook: nbformat.NotebookNode) -> str:
     digest = hashlib.sha256(platform.python_version().encode())
     for path in [ROOT / "requirements.txt", *files_behind(code_of(notebook))]:
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+        if path == REAL_DATA:
+            digest.update(data_at_hand().encode())
     return digest.hexdigest()
+
+
+def data_at_hand() -> str:
+    """The files of the folder that ``VI_DATA_DIR`` names, with their sizes; empty without one."""
+    folder = os.environ.get("VI_DATA_DIR")
+    files = sorted(p for p in Path(folder).rglob("*") if p.is_file()) if folder else []
+    return "\n".join(f"{p.relative_to(folder)} {p.stat().st_size}" for p in files)
 
 
 def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:

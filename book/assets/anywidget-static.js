@@ -1,5 +1,6 @@
 // Draws the explorers on the built page, with no kernel, from the widget state that myst-nb stores in the page.
 (async () => {
+  const here = document.currentScript.src;
   const read = (kind) => [...document.querySelectorAll(`script[type="application/vnd.jupyter.widget-${kind}+json"]`)];
   const states = Object.assign({}, ...read("state").map((tag) => JSON.parse(tag.textContent).state));
   const rooms = [...document.querySelectorAll(".vi-room > div")];
@@ -17,17 +18,23 @@
       styles.add(state._css);
       document.head.append(Object.assign(document.createElement("style"), { textContent: state._css }));
     }
-    const events = new EventTarget();
+    const listeners = new Map();
+    const tell = (name, ...what) => listeners.get(name)?.forEach((callback) => callback(...what));
     const model = {
       get: (name) => state[name],
       set(name, value) {
         if (state[name] === value) return;
         state[name] = value;
-        events.dispatchEvent(new Event("change:" + name));
+        tell("change:" + name);
       },
       save_changes() {},
-      on: (name, callback) => events.addEventListener(name, callback),
-      off: (name, callback) => events.removeEventListener(name, callback),
+      on: (name, callback) => listeners.set(name, (listeners.get(name) ?? new Set()).add(callback)),
+      off: (name, callback) => listeners.get(name)?.delete(callback),
+      // A file that an explorer asks its kernel for lies beside this script; no bytes say that it did not come.
+      async send({ file }) {
+        const bytes = await fetch(new URL(file, here)).then((answer) => (answer.ok ? answer.arrayBuffer() : null)).catch(() => null);
+        tell("msg:custom", { file }, bytes ? [new DataView(bytes)] : []);
+      },
     };
     const before = rooms.filter((room) => room.compareDocumentPosition(tag) & Node.DOCUMENT_POSITION_FOLLOWING);
     const el = document.createElement("div");

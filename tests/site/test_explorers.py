@@ -25,6 +25,12 @@ def sliders_of(explorer: Locator) -> list[Locator]:
     return explorer.locator("input[type=range]").all()
 
 
+def come_to(explorer: Locator) -> None:
+    """Scroll to an explorer, and wait for what it loads only now."""
+    explorer.scroll_into_view_if_needed()
+    explorer.page.wait_for_function("root => root.ariaBusy !== 'true'", arg=explorer.element_handle())
+
+
 def set_slider(slider: Locator, fraction: float) -> float:
     """Put a range input at a fraction of its way, as a drag would; returns the time to the repaint, in ms."""
     return slider.evaluate(
@@ -43,7 +49,7 @@ def set_slider(slider: Locator, fraction: float) -> float:
 
 def picture(explorer: Locator) -> str:
     """What a screen reader is told of the picture."""
-    chart = explorer.locator("svg[role=img], img").first
+    chart = explorer.locator("svg[role=img], canvas[role=img], img").first
     return chart.get_attribute("aria-label") or chart.get_attribute("alt") or ""
 
 
@@ -71,7 +77,7 @@ def test_sliders_move_by_hand_and_show_what_python_computes(visit, name):
     explorers = opened.page.locator(".vi-explorer").all()
     assert explorers
     for explorer in explorers:
-        explorer.scroll_into_view_if_needed()
+        come_to(explorer)
         live = explorer.get_attribute("data-kind") in LIVE
         for slider in sliders_of(explorer):
             start, told, times = slider.input_value(), set(), []
@@ -93,6 +99,7 @@ def test_keyboard_mouse_and_buttons(visit, name):
     opened = visit(name)
     page = opened.page
     for explorer in page.locator(".vi-explorer").all():
+        come_to(explorer)
         for slider in sliders_of(explorer):
             slider.scroll_into_view_if_needed()
             assert slider.evaluate("i => Boolean(i.closest('label')?.querySelector('span')?.textContent.trim())")

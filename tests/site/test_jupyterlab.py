@@ -114,6 +114,10 @@ def test_explorers_are_live(browser, lab, notebook):
         cell.scroll_into_view_if_needed()
         explorer = cell.locator(".vi-explorer")
         explorer.wait_for(timeout=30_000)
+        loaded = "root => root.ariaBusy !== 'true'"  # what an explorer of a network asks its kernel for
+        page.wait_for_function(loaded, arg=explorer.element_handle(), timeout=30_000)
+        if explorer.locator(".vi-digit").count():
+            assert len(explorer.evaluate("root => root.viPixels")) == 784, "the kernel sent no weights"
         slider = explorer.locator("input[type=range]").first
         slider.focus()
         start = float(slider.input_value())

@@ -15,6 +15,7 @@ ROOMS = [
     "datasets",
     "inference",
     "models",
+    "vae",
     "plots",
     "explorers",
     "reporting",
@@ -22,6 +23,8 @@ ROOMS = [
 HEAVY = ["torch", "torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython", "myst_nb", "sklearn"]
 DRAWING = {"plots", "explorers"}
 TORCH = {f"{PACKAGE}.{name}" for name in ("inference.gradients", "inference.advi", "models.gaussian_mixture_sampled")}
+#: All of the room of autoencoders, but for the room itself and what pages and pictures use.
+TORCH |= {m for m in module_files() if m.startswith(f"{PACKAGE}.vae.") and m != f"{PACKAGE}.vae.decoders"}
 
 
 def room(module: str) -> str:

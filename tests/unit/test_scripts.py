@@ -26,6 +26,12 @@ PACKAGE = {
     "explorers/base.py": "",
     "explorers/live.js": "// script",
     "explorers/notes.txt": "not part of the page",
+    "vae/__init__.py": "",
+    "vae/model.py": "",
+    "vae/references/model.safetensors": "weights",
+    "vae/references/record.json": "{}",
+    "vae/parts/__init__.py": "",
+    "vae/parts/table.csv": "1,2",
 }
 
 
@@ -51,6 +57,7 @@ NOTEBOOKS = {
     "of b": notebook("%matplotlib inline\nimport vi_helpers.models.b as b"),
     "of reporting": notebook("!ls", "from vi_helpers.reporting import report"),
     "of explorers": notebook("from vi_helpers.explorers import base"),
+    "of a model": notebook("import vi_helpers.vae.model"),
     "of none": notebook("import numpy as np"),
 }
 
@@ -69,6 +76,9 @@ def prints():
         ("vi_helpers/models/__init__.py", {"of a", "of b"}),
         ("vi_helpers/explorers/live.js", {"of explorers"}),
         ("vi_helpers/explorers/notes.txt", set()),
+        ("vi_helpers/vae/references/model.safetensors", {"of a model"}),
+        ("vi_helpers/vae/references/record.json", {"of a model"}),
+        ("vi_helpers/vae/parts/table.csv", set()),  # a package of its own, and nobody imports it
         ("requirements.txt", set(NOTEBOOKS)),
     ],
 )
@@ -159,6 +169,15 @@ def test_the_site_is_built_once_and_again_when_a_page_changes(site):
     assert len(site.builds) == 2
 
 
+def test_the_site_is_built_again_when_a_model_is_trained_again(site):
+    model = site.folder / "vi_helpers/vae/references/model.safetensors"
+    model.parent.mkdir(parents=True)
+    for content in (b"old", b"old", b"new"):
+        model.write_bytes(content)
+        build_site.main()
+    assert len(site.builds) == 2
+
+
 def test_a_page_executed_again_is_read_again(site):
     build_site.main()
     doctree = site.folder / "_build/.doctrees/book/page.doctree"
@@ -244,3 +263,18 @@ def test_only_the_named_icons_are_kept():
     )
     kept = trim_icons(script, {"navicon", "arrow-up"})
     assert kept == 'x={bars:[448,512,["navicon"],"f0c9","M0 96"],"arrow-up":[384,512,[8593],"f062",["M1","M2"]],};'
+
+
+def test_decoders_lie_beside_the_scripts_of_a_site_that_was_built(tmp_path):
+    from book_pages import write_decoders
+
+    from vi_helpers.vae.decoders import DECODERS, decoder_file, file_name
+
+    (tmp_path / "_static").mkdir()
+    app = SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(name="html"))
+    write_decoders(app, RuntimeError("the build broke off"))
+    write_decoders(SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(name="latex")), None)
+    assert list((tmp_path / "_static").iterdir()) == []
+    write_decoders(app, None)
+    written = {path.name: path.read_bytes() for path in (tmp_path / "_static").iterdir()}
+    assert written == {file_name(name): decoder_file(name) for name in DECODERS}

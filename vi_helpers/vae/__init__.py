@@ -1,0 +1,1 @@
+"""The variational autoencoder: likelihoods, networks, objectives, training, storage (needs torch)."""

@@ -210,7 +210,7 @@ def test_the_levels_of_the_logistic_sum_to_one(log_scale, per_pixel):
 
 
 @pytest.mark.parametrize("loc", [0.0, 0.3, -0.6])
-@pytest.mark.parametrize("log_scale", [-6.0, -2.5, 0.5])
+@pytest.mark.parametrize("log_scale", [-6.0, -2.5, 0.5, 10.0])
 def test_a_level_has_the_probability_of_its_interval(loc, log_scale):
     p_x = DiscretisedLogistic(log_scale=log_scale).double()
     edges = (np.arange(257) - 0.5) / 255

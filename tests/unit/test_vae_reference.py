@@ -66,8 +66,9 @@ def test_the_file_is_small_in_half_precision_and_its_record_lies_beside_it(name)
     tensors, record = load(path)
     assert {t.dtype for t in tensors.values()} == {torch.float16}
     assert all(bool(t.isfinite().all()) for t in tensors.values())
-    beside = json.loads(path.with_suffix(".json").read_text(encoding="utf8"))
-    assert json.dumps(beside) == json.dumps(record)
+    beside = path.with_suffix(".json").read_text(encoding="utf8")
+    assert json.dumps(json.loads(beside)) == json.dumps(record)
+    json.loads(beside, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -102,7 +102,8 @@ def test_explorers_are_live(browser, lab, notebook):
     page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
     page.wait_for_timeout(1500)
     page.evaluate(run)
-    page.wait_for_function("document.querySelector('.jp-Notebook').innerText.includes('TRAITS {')", timeout=120_000)
+    done = "document.querySelector('.jp-Notebook').innerText.includes('TRAITS {')"
+    page.wait_for_function(done, timeout=300_000, polling=1000)  # asked every frame, it would slow the kernel down
 
     def traits() -> dict:
         text = page.evaluate("document.querySelector('.jp-Notebook').innerText")

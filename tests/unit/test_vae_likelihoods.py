@@ -86,6 +86,18 @@ def split_pixel(p_x, params):
     return params[:, 0, 0].reshape(p_x.outputs, 3).T.reshape(3, p_x.outputs, 1, 1)
 
 
+def test_the_names_of_records_and_of_the_command_line_stand_for_these():
+    kinds = {name: (type(likelihood(name)), likelihood(name).outputs) for name in LIKELIHOODS}
+    assert kinds == {
+        "bernoulli": (Bernoulli, 1),
+        "continuous_bernoulli": (ContinuousBernoulli, 1),
+        "gaussian": (Gaussian, 1),
+        "gaussian_per_pixel": (Gaussian, 2),
+        "logistic": (DiscretisedLogistic, 1),
+        "logistic_per_pixel": (DiscretisedLogistic, 2),
+    }
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match=r"^likelihood must be one of bernoulli, .*; got 'poisson'"):
         likelihood("poisson")

@@ -295,6 +295,7 @@ def test_preparations_keep_the_shape_and_the_images(name):
     images = blobs(3)
     before = images.clone()
     x = preparation(name)(images, generator())
+    assert torch.equal(x, preparation(name)(images, generator()))  # the generator's draws, and no others
     assert (x.shape, x.dtype) == (images.shape, torch.float32)
     assert torch.equal(images, before)
     assert x.min() >= 0

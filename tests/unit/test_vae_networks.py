@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.autoencoders import generator, same_weights
 from vi_helpers.vae.likelihoods import LIKELIHOODS
-from vi_helpers.vae.networks import NETWORKS, Network, build
+from vi_helpers.vae.networks import NETWORKS, Network, build, mlp
 
 WIDTHS = {"slides": [500, 500], "relu": [500, 500], "burda": [200, 200], "linear": [], "map": [256, 256]}
 
@@ -40,6 +40,12 @@ def test_the_fully_connected_kinds_have_the_widths_of_their_description(kind):
     assert linear_widths(vae.encoder) == list(pairwise(widths))
     widths = [7, *reversed(WIDTHS[kind]), 784]
     assert linear_widths(vae.decoder) == list(pairwise(widths))
+
+
+def test_the_decoder_runs_through_the_widths_in_reverse():
+    encoder, decoder = mlp((1, 2, 3), 4, 2, (50, 10), nn.Tanh)
+    assert linear_widths(encoder) == [(6, 50), (50, 10), (10, 8)]
+    assert linear_widths(decoder) == [(4, 10), (10, 50), (50, 12)]
 
 
 @pytest.mark.parametrize(

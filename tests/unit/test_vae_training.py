@@ -166,10 +166,10 @@ def test_the_folder_of_another_run_is_refused_and_left_alone(tmp_path, part, cha
 
 
 def test_the_steps_are_those_of_adam_on_the_bound(calls):
-    settings = small_settings(epochs=2, warmup=0.25, beta=0.8, weight_decay=0.02)
+    settings = small_settings(epochs=2, warmup=0.25, beta=0.8, weight_decay=3.0)
     run = short_run(settings=settings)
     vae = build(Network("burda", (1, 8, 8), 3), training._generator(settings.seed, 0))
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=1.0, weight_decay=0.02, foreach=False, fused=False)
+    optimiser = torch.optim.AdamW(vae.parameters(), lr=1.0, weight_decay=3.0, foreach=False, fused=False)
     assert len(calls) == 6
     for step, (x, noise, beta, _, bounds) in enumerate(calls):
         q = vae.encode(x)
@@ -408,6 +408,12 @@ def test_with_full_corruption_no_grey_reaches_the_encoder(monkeypatch, calls):
         assert len(x.unique()) > 50  # the grey image is what is scored
         assert ((shown == 0) | (x > 0)).all()  # a copy of this image: black stays black
         assert ((shown == 1) | (x < 1)).all()
+    # and each pixel is 1 with its grey level as probability
+    shown, x = torch.cat(looked_at), torch.cat([call[0] for call in calls])
+    between = (x > 0.1) & (x < 0.9)
+    off = ((shown - x) / (x * (1 - x)).sqrt())[between].numpy()
+    assert_within(off, 0)
+    assert_within(off**2, 1)
 
 
 def test_some_corruption_touches_that_share_of_the_images(calls):

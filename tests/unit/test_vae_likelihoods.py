@@ -272,3 +272,12 @@ def test_draws_of_the_logistic_follow_it(log_scale):
 def test_the_mean_of_the_logistic_stays_in_the_picture():
     got = DiscretisedLogistic().mean(torch.tensor([-3.0, -0.2, 0.0, 0.1, 9.0]).reshape(5, 1, 1, 1)).ravel()
     torch.testing.assert_close(got, torch.tensor([0.0, 0.3, 0.5, 0.6, 1.0]))
+
+
+def test_the_gradient_of_the_continuous_mean_is_its_variance_at_any_logit():
+    logit = torch.tensor([-300.0, -95.0, -40.0, -3.0, 0.0, 1e-3, 3.0, 95.0, 300.0]).reshape(-1, 1, 1).requires_grad_()
+    ContinuousBernoulli().mean(logit).sum().backward()
+    exact = logit.detach().double().flatten()  # d mean/dl = Var = 1/l² − 1/(4 sinh²(l/2))
+    far = exact.abs() > 1
+    variance = torch.where(far, 1 / exact**2 - 1 / (4 * torch.sinh(exact / 2) ** 2), torch.tensor(1 / 12).double())
+    torch.testing.assert_close(logit.grad.flatten().double(), variance, rtol=1e-4, atol=1e-7)

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
@@ -573,3 +573,9 @@ def test_a_linear_autoencoder_reaches_the_likelihood_of_probabilistic_pca():
     assert_within(draws, bound)
     assert run.curve[-1].bound == pytest.approx(bound, abs=0.2)
     assert run.curve[-1].bound - run.curve[0].bound > 50
+
+
+def test_numbers_of_numpy_become_plain_ones_that_a_record_can_hold():
+    settings = Settings(epochs=np.int64(3), seed=np.int32(7), learning_rate=np.float32(0.5), beta=1)
+    assert settings == Settings(epochs=3, seed=7, learning_rate=0.5, beta=1.0)
+    assert json.loads(json.dumps(asdict(settings)))["epochs"] == 3

@@ -97,8 +97,10 @@ class ContinuousBernoulli(Bernoulli):
     def mean(self, params: Tensor) -> Tensor:
         # λ/(2λ − 1) + 1/(2 atanh(1 − 2λ)) = 1/(1 − e⁻ˡ) − 1/l, which is ½ + l/12 − l³/720 near 0
         small = params.abs() < 1e-2
-        t = torch.where(small, 1.0, params)
-        return torch.where(small, 0.5 + params / 12 - params**3 / 720, -1 / torch.expm1(-t) - 1 / t)
+        t = torch.where(small, 1.0, params.abs())  # the mean at −l is 1 minus that at l; so nothing overflows
+        above = -1 / torch.expm1(-t) - 1 / t
+        middle = 0.5 + params / 12 - torch.where(small, params, 0.0) ** 3 / 720
+        return torch.where(small, middle, torch.where(params > 0, above, 1 - above))
 
     def sample(self, params: Tensor, generator: torch.Generator) -> Tensor:
         # F(x) = (eˡˣ − 1)/(eˡ − 1), so x = log(1 + u (eˡ − 1))/l; for l > 0 mirrored, so that nothing overflows

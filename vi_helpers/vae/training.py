@@ -64,16 +64,18 @@ class Settings:
     seed: int = 2017
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "n_samples"):
-            require_count(name, getattr(self, name))
-        require_count("seed", self.seed, minimum=0)
-        require(require_real("learning_rate", self.learning_rate) > 0, "learning_rate", "above 0", self.learning_rate)
+        for name, least in (("epochs", 1), ("batch", 1), ("n_samples", 1), ("seed", 0)):
+            count = require_count(name, getattr(self, name), minimum=least)
+            object.__setattr__(self, name, count)  # a plain int, which the record can hold
+        for name in ("learning_rate", "warmup", "beta", "beta_warmup", "corrupted", "weight_decay"):
+            object.__setattr__(self, name, require_real(name, getattr(self, name)))
+        require(self.learning_rate > 0, "learning_rate", "above 0", self.learning_rate)
         for name in ("warmup", "beta_warmup"):
-            share = require_real(name, getattr(self, name))
+            share = getattr(self, name)
             require(0 <= share < 1, name, "a share of the steps in [0, 1)", share)
         for name in ("beta", "weight_decay"):
-            require(require_real(name, getattr(self, name)) >= 0, name, "at least 0", getattr(self, name))
-        require(0 <= require_real("corrupted", self.corrupted) <= 1, "corrupted", "a share in [0, 1]", self.corrupted)
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        require(0 <= self.corrupted <= 1, "corrupted", "a share in [0, 1]", self.corrupted)
         plain = self.objective == "elbo" or not self.corrupted
         require(plain, "corrupted", 'zero with the objective "iwae"', self.corrupted)
         choices = {"objective": ("elbo", "iwae"), "prepare": tuple(PREPARATIONS)}

@@ -101,7 +101,7 @@ def build(network: Network, generator: torch.Generator) -> VAE:
             fan_in, _ = nn.init._calculate_fan_in_and_fan_out(module.weight)
             nn.init.uniform_(module.bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
     convolutions = any(isinstance(module, nn.Conv2d) for module in vae.modules())
-    # the order of axes in memory that a processor's convolutions are quick in; it changes no number
+    # the order of axes in memory that a processor's convolutions are quick in; results change by rounding alone
     return vae.to(memory_format=torch.channels_last) if convolutions else vae
 
 

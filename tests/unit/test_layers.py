@@ -12,6 +12,7 @@ ROOMS = [
     "validation",
     "numerics",
     "divergences",
+    "diagnostics",
     "datasets",
     "inference",
     "models",
@@ -20,11 +21,15 @@ ROOMS = [
     "explorers",
     "reporting",
 ]
-HEAVY = ["torch", "torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython", "myst_nb", "sklearn"]
+HEAVY = ["torch", "torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython", "myst_nb", "sklearn", "arviz_stats"]
 DRAWING = {"plots", "explorers"}
 TORCH = {f"{PACKAGE}.{name}" for name in ("inference.gradients", "inference.advi", "models.gaussian_mixture_sampled")}
 #: All of the room of autoencoders, but for the room itself and what pages and pictures use.
 TORCH |= {m for m in module_files() if m.startswith(f"{PACKAGE}.vae.") and m != f"{PACKAGE}.vae.decoders"}
+
+
+#: ArviZ (numpy and scipy alone, but half a second to import) stays in the room of diagnostics.
+ARVIZ = {f"{PACKAGE}.diagnostics"}
 
 
 def room(module: str) -> str:
@@ -120,7 +125,7 @@ def test_the_package_itself_is_light():
 
 
 def test_the_rooms_of_numbers_run_on_numpy_and_scipy_alone():
-    light = [m for m in module_files() if room(m) not in DRAWING and m not in TORCH]
+    light = [m for m in module_files() if room(m) not in DRAWING and m not in TORCH | ARVIZ]
     assert len(light) >= 8
     assert heavy_after("\n".join(f"import {module}" for module in light)) == set()
 

@@ -21,9 +21,22 @@ ROOMS = [
     "explorers",
     "reporting",
 ]
-HEAVY = ["torch", "torchvision", "matplotlib", "ipywidgets", "anywidget", "IPython", "myst_nb", "sklearn", "arviz_stats"]
+HEAVY = [
+    "torch",
+    "torchvision",
+    "matplotlib",
+    "ipywidgets",
+    "anywidget",
+    "IPython",
+    "myst_nb",
+    "sklearn",
+    "arviz_stats",
+]
 DRAWING = {"plots", "explorers"}
-TORCH = {f"{PACKAGE}.{name}" for name in ("inference.gradients", "inference.advi", "models.gaussian_mixture_sampled")}
+TORCH = {
+    f"{PACKAGE}.{name}"
+    for name in ("inference.gradients", "inference.advi", "inference.families", "models.gaussian_mixture_sampled")
+}
 #: All of the room of autoencoders, but for the room itself and what pages and pictures use.
 TORCH |= {m for m in module_files() if m.startswith(f"{PACKAGE}.vae.") and m != f"{PACKAGE}.vae.decoders"}
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
+from scipy.interpolate import CubicSpline
+from scipy.optimize import brentq
+from scipy.special import gammaln, ndtr
 
-from vi_helpers.numerics import normal_log_density
+from vi_helpers.inference.target import Target
+from vi_helpers.numerics import LOG_2PI, normal_log_density
 from vi_helpers.validation import (
     require,
     require_count,
@@ -23,12 +27,52 @@ __all__ = [
     "ASYMMETRIC",
     "BIMODAL",
     "SLIDES_MIXTURE",
+    "Banana",
+    "Exact",
+    "Funnel",
     "KLPair",
     "NormalMixture",
     "StudentT",
+    "grid_cdf",
     "kl_pair",
+    "marginal_quantile",
+    "require_points",
     "symmetric_pair",
 ]
+
+
+class Exact(NamedTuple):
+    """The truth about a target: ``log_evidence`` in nats, ``mean`` and ``sd`` (D,), ``quantile``: level → (D,)."""
+
+    log_evidence: float
+    mean: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    quantile: Callable[[float], NDArray[np.float64]]
+
+
+def require_points(target: Target, z: ArrayLike) -> NDArray[np.float64]:
+    """``z`` as a float array (..., D) for ``target``; numbers that are not finite are let through, as samplers need."""
+    points = np.asarray(z, dtype=float)
+    good = points.ndim >= 1 and points.shape[-1] == target.dim
+    require(good, "z", f"of last axis {target.dim}", f"shape {points.shape}")
+    return points
+
+
+def grid_cdf(grid: NDArray[np.float64], mass: NDArray[np.float64]) -> Callable[[float], float]:
+    """The distribution function of a smooth density with ``mass`` (G,) at even nodes ``grid`` (G,), by a spline."""
+    integral = CubicSpline(grid, mass / (grid[1] - grid[0])).antiderivative()
+    return lambda point: float(integral(np.clip(point, grid[0], grid[-1])))
+
+
+def marginal_quantile(cdf: Callable[[float], float], level: float, scale: float) -> float:
+    """The point where an increasing ``cdf`` reaches ``level`` in (0, 1); ``scale`` > 0 is a first guess of its size."""
+    require(0 < require_real("level", level) < 1, "level", "between 0 and 1", level)
+    low, high = -scale, scale
+    while cdf(low) > level:
+        low *= 2
+    while cdf(high) < level:
+        high *= 2
+    return float(brentq(lambda point: cdf(point) - level, low, high, xtol=1e-12))
 
 
 class NormalMixture:
@@ -129,6 +173,108 @@ class StudentT:
         first = -(nu + 1) * x / (nu + x**2)
         second = -(nu + 1) * (nu - x**2) / (nu + x**2) ** 2
         return first, second
+
+
+class Banana:
+    """A normal bent into a banana: z₁ ~ N(0, spread²), z₂ | z₁ ~ N(curvature (z₁² − spread²), 1) [haario1999].
+
+    Its evidence is 1 and its mean 0.  ``spread`` is a standard deviation; ``curvature`` 0 leaves it straight.
+    """
+
+    dim = 2
+    names = ("z1", "z2")
+
+    def __init__(self, curvature: float = 0.5, spread: float = 2.0):
+        self.curvature = require_real("curvature", curvature)
+        self.spread = float(require_positive("spread", require_real("spread", spread)))
+
+    def _bend(self, z1: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.curvature * (z1**2 - self.spread**2)
+
+    def log_density(self, z: ArrayLike) -> NDArray[np.float64]:
+        """log p(z) for z (..., 2)."""
+        points = require_points(self, z)
+        z1, z2 = points[..., 0], points[..., 1]
+        return normal_log_density(z1, 0.0, self.spread) + normal_log_density(z2, self._bend(z1), 1.0)
+
+    def gradient(self, z: ArrayLike) -> NDArray[np.float64]:
+        """∇ log p(z) for z (..., 2)."""
+        points = require_points(self, z)
+        z1, above = points[..., 0], points[..., 1] - self._bend(points[..., 0])
+        return np.stack([-z1 / self.spread**2 + 2 * self.curvature * z1 * above, -above], axis=-1)
+
+    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(n, 2) independent draws."""
+        noise = require_rng("rng", rng).standard_normal((require_count("n", n), 2))
+        z1 = self.spread * noise[:, 0]
+        return np.stack([z1, self._bend(z1) + noise[:, 1]], axis=-1)
+
+    def exact(self) -> Exact:
+        """Moments in closed form, quantiles of z₂ by quadrature over z₁."""
+        noise, mass = _standard_normal_grid()
+        bend = self._bend(self.spread * noise)
+
+        def quantile(level: float) -> NDArray[np.float64]:
+            first = self.spread * marginal_quantile(ndtr, level, 1.0)
+            return np.array([first, marginal_quantile(lambda z2: float(mass @ ndtr(z2 - bend)), level, 1.0)])
+
+        # Var z₂ = 1 + curvature² Var z₁², and Var z₁² = 2 spread⁴
+        sd = np.array([self.spread, np.sqrt(1 + 2 * self.curvature**2 * self.spread**4)])
+        return Exact(0.0, np.zeros(2), sd, quantile)
+
+
+class Funnel:
+    """Neal's funnel: v ~ N(0, spread²) and, given v, each of the ``dim`` − 1 others is N(0, eᵛ) [neal2003].
+
+    Its evidence is 1 and its mean 0.  e^v is the VARIANCE of the others: a small v makes the neck.
+    """
+
+    def __init__(self, dim: int = 2, spread: float = 1.5):
+        self.dim = require_count("dim", dim, minimum=2)
+        self.spread = float(require_positive("spread", require_real("spread", spread)))
+        self.names = ("v", *(f"x{i}" for i in range(1, self.dim)))
+
+    def log_density(self, z: ArrayLike) -> NDArray[np.float64]:
+        """log p(v, x) for z = (v, x₁, ...) (..., D)."""
+        points = require_points(self, z)
+        v, x = points[..., 0], points[..., 1:]
+        log_conditional = -0.5 * ((x**2).sum(-1) * np.exp(-v) + (self.dim - 1) * (v + LOG_2PI))
+        return normal_log_density(v, 0.0, self.spread) + log_conditional
+
+    def gradient(self, z: ArrayLike) -> NDArray[np.float64]:
+        """∇ log p for z (..., D)."""
+        points = require_points(self, z)
+        v, x = points[..., :1], points[..., 1:]
+        precision = np.exp(-v)
+        slope = -v / self.spread**2 + 0.5 * precision * (x**2).sum(-1, keepdims=True) - 0.5 * (self.dim - 1)
+        return np.concatenate([slope, -precision * x], axis=-1)
+
+    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(n, D) independent draws."""
+        noise = require_rng("rng", rng).standard_normal((require_count("n", n), self.dim))
+        v = self.spread * noise[:, :1]
+        return np.concatenate([v, np.exp(0.5 * v) * noise[:, 1:]], axis=-1)
+
+    def exact(self) -> Exact:
+        """Moments in closed form, quantiles of the others by quadrature over v."""
+        noise, mass = _standard_normal_grid()
+        narrowing = np.exp(-0.5 * self.spread * noise)
+
+        def quantile(level: float) -> NDArray[np.float64]:
+            first = self.spread * marginal_quantile(ndtr, level, 1.0)
+            other = marginal_quantile(lambda x: float(mass @ ndtr(x * narrowing)), level, 1.0)
+            return np.array([first, *[other] * (self.dim - 1)])
+
+        # E e^v = exp(spread²/2)
+        sd = np.array([self.spread, *[np.exp(0.25 * self.spread**2)] * (self.dim - 1)])
+        return Exact(0.0, np.zeros(self.dim), sd, quantile)
+
+
+def _standard_normal_grid() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes from −10 to 10 and their share of a standard normal; trapezoid sums over them converge exponentially."""
+    nodes = np.linspace(-10, 10, 4001)
+    mass = np.exp(-0.5 * nodes**2)
+    return nodes, mass / mass.sum()
 
 
 class KLPair(NamedTuple):

@@ -203,3 +203,22 @@ BAD = [
 def test_bad_input_names_the_argument(call, argument):
     with pytest.raises(ValueError, match=f"^{argument} must be"):
         call()
+
+
+def test_the_log_weights_average_to_the_exact_evidence_and_feel_the_jacobian():
+    """λ = eᵘ with u normal; without the Jacobian the mean weight would be E_q[p λ⁻¹ …], far off."""
+    model = ADVI(lambda z: _counts_log_joint(z["rate"][:, 0]), [Block("rate", advi.exp)], step_size=constant_rate(0.05))
+    state = model.init(loc=0.9, scale=0.5)
+    weights = model.log_weights(state, 40_000, generator(5)).numpy()
+    ratio = np.exp(weights - COUNTS.log_evidence())
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 200
+    assert ratio.std() / 200 < 0.02
+    with pytest.raises(ValueError, match=r"^generator"):
+        model.log_weights(state, 5, None)
+    with pytest.raises(ValueError, match=r"^n "):
+        model.log_weights(state, 0, generator())
+
+
+def _counts_log_joint(rate):
+    prior = torch.distributions.Gamma(2.0, 1.5).log_prob(rate)
+    return prior + torch.distributions.Poisson(rate[:, None]).log_prob(torch.tensor(Y)).sum(-1)

@@ -229,3 +229,26 @@ PRIOR = Normal(0.0, 1.0)
 def test_bad_input_is_refused_by_name(call, argument):
     with pytest.raises(ValueError, match=rf"^{argument} must be .*; got "):
         call()
+
+
+@pytest.mark.parametrize(("model", "density", "log_likelihood", "pieces", "members"), CASES)
+def test_the_log_weights_are_equal_under_the_posterior_and_average_to_the_elbo(
+    model, density, log_likelihood, pieces, members
+):
+    rng = np.random.default_rng(3)
+    np.testing.assert_allclose(model.log_weights(model.posterior(), 500, rng), model.log_evidence(), rtol=1e-10)
+    for q in members:
+        weights = model.log_weights(q, 20_000, rng)
+        assert abs(weights.mean() - model.elbo(q)) < 4 * weights.std() / 20_000**0.5
+
+
+@pytest.mark.parametrize("model", [NORMAL, COIN, COUNTS])
+def test_log_weights_refuse_bad_input(model):
+    q, rng = model.posterior(), np.random.default_rng(0)
+    for call, argument in [
+        (lambda: model.log_weights((1.0, -1.0), 9, rng), "q"),
+        (lambda: model.log_weights(q, 0, rng), "size"),
+        (lambda: model.log_weights(q, 9, 0), "rng"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{argument}"):
+            call()

@@ -24,6 +24,7 @@ from vi_helpers.models.gaussian_mixture import (
     fit,
     fit_many,
     gradient,
+    log_weights,
     plug_in_density,
     random_starts,
     responsibilities,
@@ -415,3 +416,44 @@ def test_no_bound_is_above_the_evidence(problem):
         best = fit(x, prior, state, max_steps=100).elbo
     assert elbo(state, x, prior) <= best + 1e-9 * abs(best)
     assert best <= ExactPosterior(x, prior, m).log_evidence + 1e-6
+
+
+# ---------------------------------------------------------------------------------------------- importance weights
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_the_log_weights_average_to_the_evidence_with_z_summed_out(m):
+    """A q much like the prior covers every order of the components; the evidence is by enumeration."""
+    wide = State(np.full(m, -0.3), np.full(m, 2.2), np.full(m, 0.2), np.full(m, 0.9))
+    weights = log_weights(wide, G6[:4], PRIOR, 60_000, np.random.default_rng(1))
+    ratio = np.exp(weights - ExactPosterior(G6[:4], PRIOR, m).log_evidence)
+    error = ratio.std() / 60_000**0.5
+    assert abs(ratio.mean() - 1) < 4 * error
+    assert error < 0.03
+
+
+def test_the_log_weights_are_the_same_in_one_block_or_many(monkeypatch):
+    whole = log_weights(STATE, G6, PRIOR, 50, np.random.default_rng(2))
+    monkeypatch.setattr("vi_helpers.models.gaussian_mixture.BLOCK", 40)
+    np.testing.assert_array_equal(log_weights(STATE, G6, PRIOR, 50, np.random.default_rng(2)), whole)
+
+
+def test_summing_z_out_can_only_help():
+    state = fit(G6, PRIOR, STATE).state
+    weights = log_weights(state, G6, PRIOR, 20_000, np.random.default_rng(3))
+    assert weights.mean() > elbo(state, G6, PRIOR) + 4 * weights.std() / 20_000**0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "argument"),
+    [
+        ({"state": State(*(part[None] for part in STATE))}, "state"),
+        ({"x": [np.inf]}, "x"),
+        ({"size": 0}, "size"),
+        ({"rng": None}, "rng"),
+    ],
+)
+def test_log_weights_refuse_bad_input(change, argument):
+    good = {"state": STATE, "x": G6, "prior": PRIOR, "size": 9, "rng": np.random.default_rng(0)}
+    with pytest.raises(ValueError, match=f"^{argument} must be"):
+        log_weights(**good | change)

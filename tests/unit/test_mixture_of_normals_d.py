@@ -21,6 +21,7 @@ from vi_helpers.models.mixture_of_normals_d import (
     fit_many,
     from_responsibilities,
     log_evidence,
+    log_weights,
     predictive_density,
     random_starts,
     responsibilities,
@@ -467,3 +468,60 @@ def test_the_predictive_density_is_a_mean_over_draws_of_q(d):
         for w, m, s, b, v in zip(q.weights, q.loc, q.scale_inverse, q.mean_precision, dof, strict=True)
     )
     np.testing.assert_allclose(got, expected, rtol=1e-9)
+
+
+# ---------------------------------------------------------------------------------------------- importance weights
+
+
+@pytest.mark.parametrize(("x", "prior"), [(G6, PRIOR_1), (P12, PRIOR_2)], ids=["1-d", "2-d"])
+def test_with_one_component_the_fit_is_exact_and_its_weights_are_equal(x, prior):
+    """Every density of the model enters, and any constant left out would show."""
+    state = from_responsibilities(np.ones((len(x), 1)), x, prior)
+    weights = log_weights(state, x, prior, 200, np.random.default_rng(1))
+    np.testing.assert_allclose(weights, log_evidence(x, prior, 1), rtol=1e-11)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_the_log_weights_average_to_the_evidence_with_z_summed_out(k):
+    x = np.array([[1.2, 0.4], [2.9, 1.5], [2.2, 0.1]])
+    # one point's worth of the data: little more than the prior, and so it covers every order of the components
+    wide = from_responsibilities(np.full((1, k), 1 / k), x.mean(0, keepdims=True), PRIOR_2)
+    weights = log_weights(wide, x, PRIOR_2, 60_000, np.random.default_rng(2))
+    ratio = np.exp(weights - log_evidence(x, PRIOR_2, k))
+    error = ratio.std() / 60_000**0.5
+    assert abs(ratio.mean() - 1) < 4 * error
+    assert error < 0.03
+
+
+def test_log_weights_of_components_that_have_gone_out_are_finite():
+    """A concentration of 0.001 gives weights such as e⁻⁵⁰⁰⁰; what such a component adds to log p and log q cancels."""
+    prior = PRIOR_2._replace(concentration=0.001)
+    resp = np.zeros((len(P12), 3))
+    resp[:, 0] = 1.0
+    weights = log_weights(from_responsibilities(resp, P12, prior), P12, prior, 500, np.random.default_rng(3))
+    assert np.all(np.isfinite(weights))
+    alone = log_evidence(P12, prior, 1)  # with the first component all there is: its evidence, its share of the labels
+    share = gammaln(0.003) - gammaln(0.001) + gammaln(12.001) - gammaln(12.003)
+    assert np.median(weights) == pytest.approx(alone + share, abs=0.01)
+
+
+def test_the_log_weights_are_the_same_in_one_block_or_many(monkeypatch):
+    state = random_state(np.random.default_rng(0), 3, 2)
+    whole = log_weights(state, P12, PRIOR_2, 50, np.random.default_rng(2))
+    monkeypatch.setattr("vi_helpers.models.mixture_of_normals_d.BLOCK", 300)
+    np.testing.assert_array_equal(log_weights(state, P12, PRIOR_2, 50, np.random.default_rng(2)), whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "argument"),
+    [
+        ({"state": random_state(np.random.default_rng(0), 3, 1)}, "state.loc"),
+        ({"size": 0}, "size"),
+        ({"rng": 1}, "rng"),
+    ],
+)
+def test_log_weights_refuse_bad_input(change, argument):
+    state = random_state(np.random.default_rng(0), 3, 2)
+    good = {"state": state, "x": P12, "prior": PRIOR_2, "size": 9, "rng": np.random.default_rng(0)}
+    with pytest.raises(ValueError, match=f"^{argument} must be"):
+        log_weights(**good | change)

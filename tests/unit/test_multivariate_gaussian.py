@@ -148,3 +148,15 @@ def test_bad_input_is_refused_by_name(call, argument):
     with pytest.raises(ValueError, match="must be") as error:
         call()
     assert argument in str(error.value)
+
+
+def test_the_log_weights_average_to_the_elbo_and_a_density_has_evidence_one():
+    weights = TARGET.log_weights(TARGET.moment_matched(), 200_000, np.random.default_rng(4))
+    error = weights.std() / 200_000**0.5
+    assert abs(weights.mean() - TARGET.elbo(TARGET.moment_matched())) < 4 * error
+    ratio = np.exp(weights)
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 200_000**0.5
+    alone = GaussianTarget(TARGET.loc, np.diag(np.diag(TARGET.cov)))
+    np.testing.assert_allclose(alone.log_weights(alone.moment_matched(), 50, np.random.default_rng(5)), 0, atol=1e-12)
+    with pytest.raises(ValueError, match=r"^rng"):
+        TARGET.log_weights(STATE, 5, None)

@@ -14,6 +14,7 @@ from vi_helpers.models.normal_gamma import (
     fit,
     gap,
     log_evidence,
+    log_weights,
     optimum,
     posterior,
     predictive,
@@ -165,3 +166,28 @@ def test_bad_input_is_refused_by_name(call, argument):
     with pytest.raises(ValueError, match="must be") as error:
         call()
     assert argument in str(error.value)
+
+
+def test_the_log_weights_average_to_the_evidence_and_to_the_elbo():
+    after = posterior(X, PRIOR)
+    wide = State(after.loc, 1.2, 0.7 * after.concentration, 0.7 * after.rate)
+    weights = log_weights(wide, X, PRIOR, 40_000, np.random.default_rng(1))
+    ratio = np.exp(weights - log_evidence(X, PRIOR))
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 200
+    assert abs(weights.mean() - elbo(wide, X, PRIOR)) < 4 * weights.std() / 200
+    assert ratio.std() / 200 < 0.02
+
+
+@pytest.mark.parametrize(
+    ("change", "argument"),
+    [
+        ({"state": STATE._replace(rate=0.0)}, "state.rate"),
+        ({"x": []}, "x"),
+        ({"size": 1.5}, "size"),
+        ({"rng": 1}, "rng"),
+    ],
+)
+def test_log_weights_refuse_bad_input(change, argument):
+    good = {"state": STATE, "x": X, "prior": PRIOR, "size": 9, "rng": np.random.default_rng(0)}
+    with pytest.raises(ValueError, match=f"^{argument} must be"):
+        log_weights(**good | change)

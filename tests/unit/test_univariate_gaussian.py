@@ -33,6 +33,7 @@ from vi_helpers.models.univariate_gaussian import (
     log_evidence,
     log_joint,
     log_q,
+    log_weights,
     posterior_grid,
     sample,
     step,
@@ -633,3 +634,26 @@ def test_bad_input_is_refused_by_name(call, argument):
 def test_equal_observations_are_fine_under_a_prior_that_holds_zero_off():
     prior = Prior(0, 1, 6.0, 2.0)
     assert fit([2.0] * 4, prior).elbo < log_evidence([2.0] * 4, prior)
+
+
+def test_the_log_weights_average_to_the_evidence_and_to_the_elbo():
+    """With few data and a q wider than the posterior the weights are bounded in practice: plain averages will do."""
+    wide = State(0.1, 0.9, 3.0, 1.6)
+    weights = log_weights(wide, X, PRIOR, 40_000, np.random.default_rng(1))
+    ratio = np.exp(weights - log_evidence(X, PRIOR))
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 200
+    assert abs(weights.mean() - elbo(wide, X, PRIOR)) < 4 * weights.std() / 200
+    assert ratio.std() / 200 < 0.02  # sharp enough to see a constant that is missing
+
+
+def test_log_weights_refuse_bad_input():
+    rng = np.random.default_rng(0)
+    for call, argument in [
+        (lambda: log_weights(STATE._replace(concentration=1.0), X, PRIOR, 9, rng), "state.concentration"),
+        (lambda: log_weights(STATE, [np.nan], PRIOR, 9, rng), "x"),
+        (lambda: log_weights(STATE, X, PRIOR._replace(rate=0), 9, rng), "prior.rate"),
+        (lambda: log_weights(STATE, X, PRIOR, 0, rng), "size"),
+        (lambda: log_weights(STATE, X, PRIOR, 9, 3), "rng"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{argument} must be"):
+            call()

@@ -212,6 +212,14 @@ class ADVI:
         params = torch.cat([state.loc, state.log_scale])
         return self.constrain(self.family.draw(params.expand(require_count("n", n), -1), generator))
 
+    def log_weights(self, state: ADVIState, n: int, generator: torch.Generator) -> Tensor:
+        """log p(x, z) − log q(z) at ``n`` independent draws from q: (n,), nats; their mean is the ELBO."""
+        require(isinstance(generator, torch.Generator), "generator", "a torch.Generator", generator)
+        params = torch.cat([state.loc, state.log_scale]).expand(require_count("n", n), -1)
+        with torch.no_grad():
+            u = self.family.draw(params, generator)
+            return self.log_density(u) - self.family.log_prob(params, u)
+
 
 def _settled(elbos: NDArray[np.float64]) -> bool:
     quarter = elbos.size // 4

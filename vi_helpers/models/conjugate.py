@@ -11,11 +11,18 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaln, gammaln, psi
+from scipy.special import betaln, gammaln, psi, xlog1py, xlogy
 
 from vi_helpers.divergences import kl_beta, kl_gamma, kl_normal
-from vi_helpers.numerics import LOG_2PI
-from vi_helpers.validation import require, require_count, require_positive, require_real, require_sample
+from vi_helpers.numerics import LOG_2PI, normal_log_density
+from vi_helpers.validation import (
+    require,
+    require_count,
+    require_positive,
+    require_real,
+    require_rng,
+    require_sample,
+)
 
 __all__ = ["Beta", "BetaBernoulli", "Gamma", "GammaPoisson", "Normal", "NormalMean"]
 
@@ -90,6 +97,12 @@ class NormalMean:
         """KL(q ‖ p(μ | x)), in nats."""
         return float(kl_normal(*_require_normal("q", q), *self.posterior()))
 
+    def log_weights(self, q: Normal, size: int, rng: np.random.Generator) -> np.ndarray:
+        """log p(x, μ) − log q(μ) at ``size`` independent draws from q: (size,), nats; equal if q is the posterior."""
+        q = _require_normal("q", q)
+        mu = require_rng("rng", rng).normal(q.loc, q.scale, require_count("size", size))
+        return self.log_joint(mu) - normal_log_density(mu, *q)
+
 
 class BetaBernoulli:
     """An ordered sequence of ``ones`` successes and ``zeros`` failures; success probability θ ~ Beta(prior)."""
@@ -118,6 +131,14 @@ class BetaBernoulli:
         """KL(q ‖ p(θ | x)), in nats."""
         return float(kl_beta(*_require_pair("q", q, Beta), *self.posterior()))
 
+    def log_weights(self, q: Beta, size: int, rng: np.random.Generator) -> np.ndarray:
+        """log p(x, θ) − log q(θ) at ``size`` independent draws from q: (size,), nats; equal if q is the posterior."""
+        q, after = _require_pair("q", q, Beta), self.posterior()
+        theta = require_rng("rng", rng).beta(*q, require_count("size", size))
+        # the joint is θ^(a + ones − 1) (1 − θ)^(b + zeros − 1) / B(a, b)
+        log_ratio = xlogy(after.a - q.a, theta) + xlog1py(after.b - q.b, -theta)
+        return log_ratio - betaln(*self.prior) + betaln(*q)
+
 
 class GammaPoisson:
     """Counts y ~ Poisson(λ); λ ~ Gamma(prior.concentration, prior.rate).  ``y``: (N,) whole numbers ≥ 0."""
@@ -145,6 +166,16 @@ class GammaPoisson:
     def kl_to_posterior(self, q: Gamma) -> float:
         """KL(q ‖ p(λ | y)), in nats."""
         return float(kl_gamma(*_require_pair("q", q, Gamma), *self.posterior()))
+
+    def log_weights(self, q: Gamma, size: int, rng: np.random.Generator) -> np.ndarray:
+        """log p(y, λ) − log q(λ) at ``size`` independent draws from q: (size,), nats; equal if q is the posterior."""
+        q, prior, after = _require_pair("q", q, Gamma), self.prior, self.posterior()
+        rate = require_rng("rng", rng).gamma(q.concentration, 1 / q.rate, require_count("size", size))
+        # the joint is λ^(a + Σy − 1) e^(−(b + N) λ) · b^a / Γ(a) / Π yᵢ!
+        log_ratio = xlogy(after.concentration - q.concentration, rate) - (after.rate - q.rate) * rate
+        log_prior_norm = prior.concentration * np.log(prior.rate) - gammaln(prior.concentration)
+        log_q_norm = q.concentration * np.log(q.rate) - gammaln(q.concentration)
+        return log_ratio + log_prior_norm - gammaln(self.y + 1).sum() - log_q_norm
 
 
 def _require_normal(name: str, value: Normal) -> Normal:

@@ -48,12 +48,16 @@ __all__ = [
     "fit",
     "fit_many",
     "gradient",
+    "log_weights",
     "plug_in_density",
     "random_starts",
     "responsibilities",
     "sorted_by_loc",
     "step",
 ]
+
+
+BLOCK = 1 << 18  # numbers in one block of draws times components times data
 
 
 class Prior(NamedTuple):
@@ -287,6 +291,27 @@ def gradient(state: State, resp: ArrayLike, x: ArrayLike, prior: Prior) -> Gradi
         -0.5 * n + pull - q.log_var_loc / p.log_var_scale**2,
         1 - q.log_var_scale**2 * (pull + 1 / p.log_var_scale**2),
     )
+
+
+def log_weights(state: State, x: ArrayLike, prior: Prior, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """log p(x, μ, v) − log q(μ, v), z summed out, at ``size`` independent draws from q (M,): (size,), nats.
+
+    Summing z out makes q better: the mean of these is at least the ELBO, which pays for q(z) too.
+    """
+    q, data, p = _require_state(state), _require_x(x)[:, 0], _require_prior(prior)
+    require(q.loc.ndim == 1, "state", "of one fit, arrays (M,)", f"shape {q.loc.shape}")
+    m, size, rng = q.loc.size, require_count("size", size), require_rng("rng", rng)
+    loc, log_var = rng.normal(q.loc, q.scale, (size, m)), rng.normal(q.log_var_loc, q.log_var_scale, (size, m))
+    # densities over log v for p and q alike: the Jacobians cancel
+    log_prior = normal_log_density(loc, 0.0, p.loc_scale) + normal_log_density(log_var, 0.0, p.log_var_scale)
+    log_q = normal_log_density(loc, q.loc, q.scale) + normal_log_density(log_var, q.log_var_loc, q.log_var_scale)
+    weights = (log_prior - log_q).sum(axis=1) - data.size * np.log(m)
+    rows = max(1, BLOCK // (m * data.size))
+    for begin in range(0, size, rows):
+        some = slice(begin, begin + rows)
+        log_normal = normal_log_density(data[:, None], loc[some, None, :], np.exp(0.5 * log_var[some, None, :]))
+        weights[some] += np.logaddexp.reduce(log_normal, axis=-1).sum(axis=-1)  # Σ_i log Σ_j N(x_i; μ_j, v_j)
+    return weights
 
 
 def sorted_by_loc(state: State) -> State:

@@ -52,12 +52,16 @@ __all__ = [
     "fit_many",
     "from_responsibilities",
     "log_evidence",
+    "log_weights",
     "predictive_density",
     "random_starts",
     "responsibilities",
     "step",
     "vague_prior",
 ]
+
+
+BLOCK = 1 << 18  # numbers in one block of draws times components times data times dimensions
 
 
 class Prior(NamedTuple):
@@ -264,6 +268,50 @@ def log_evidence(x: ArrayLike, prior: Prior, n_components: int) -> float:
         + (gammaln(p.concentration + counts) - gammaln(p.concentration)).sum(axis=1)
     )
     return float(logsumexp(log_weights + log_marginal[masks @ (1 << np.arange(n))].sum(axis=1)))
+
+
+def log_weights(state: State, x: ArrayLike, prior: Prior, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """log p(x, θ) − log q(θ), z summed out, at ``size`` independent draws of θ = (weights, μ, Λ) from q of one fit.
+
+    (size,), nats.  Summing z out makes q better: the mean of these is at least the ELBO, which pays for q(z) too.
+    """
+    points = require_points(x)
+    d = points.shape[1]
+    q, p = _require_state(state, d), _require_prior(prior, d)
+    require(q.dof.ndim == 1, "state", "of one fit, dof (K,)", f"dof {q.dof.shape}")
+    k, size, rng = q.dof.size, require_count("size", size), require_rng("rng", rng)
+    # Dirichlet in log space, a Gamma(a) being a Gamma(a + 1) times U^(1/a): a small concentration underflows otherwise
+    log_gamma = np.log(rng.gamma(q.concentration + 1, size=(size, k)))
+    log_gamma -= rng.standard_exponential((size, k)) / q.concentration
+    log_share = log_gamma - logsumexp(log_gamma, axis=1, keepdims=True)  # log of the weights of the components
+    # Bartlett: Λ = L A Aᵀ Lᵀ with W = L Lᵀ, A lower triangular, A_ii² ~ χ²(ν − i) (i from 0) and A_ij ~ N(0, 1) below
+    bartlett = np.tril(rng.standard_normal((size, k, d, d)), -1)
+    bartlett[..., np.arange(d), np.arange(d)] = np.sqrt(rng.chisquare(q.dof[:, None] - np.arange(d), (size, k, d)))
+    root = np.linalg.cholesky(np.linalg.inv(q.scale_inverse)) @ bartlett  # Λ = root rootᵀ
+    noise = rng.standard_normal((size, k, d, 1)) / np.sqrt(q.mean_precision)[:, None, None]
+    loc = q.loc + np.linalg.solve(np.swapaxes(root, -1, -2), noise)[..., 0]
+    log_det = 2 * np.log(np.abs(np.diagonal(root, axis1=-2, axis2=-1))).sum(axis=-1)  # log |Λ|
+
+    def log_density(prior_or_q) -> NDArray[np.float64]:
+        """log of Dirichlet · Π Normal · Wishart at the draws, (size,)."""
+        concentration, mean_precision, centre, dof, inverse = prior_or_q
+        alpha = np.broadcast_to(concentration, (k,))
+        log_dirichlet = gammaln(alpha.sum()) - gammaln(alpha).sum() + log_share @ (alpha - 1)
+        whitened = np.einsum("skij,ski->skj", root, loc - centre)
+        log_normal = 0.5 * (d * (np.log(mean_precision) - LOG_2PI) + log_det - mean_precision * (whitened**2).sum(-1))
+        trace = ((np.swapaxes(np.linalg.cholesky(inverse), -1, -2) @ root) ** 2).sum(axis=(-2, -1))  # tr(W⁻¹ Λ)
+        log_wishart = _log_wishart_norm(inverse, dof) + 0.5 * (dof - d - 1) * log_det - 0.5 * trace
+        return log_dirichlet + (log_normal + log_wishart).sum(axis=-1)
+
+    answer = log_density(p) - log_density(q)
+    offset = log_share + 0.5 * (log_det - d * LOG_2PI)
+    rows = max(1, BLOCK // (k * d * len(points)))
+    for begin in range(0, size, rows):
+        some = slice(begin, begin + rows)
+        whitened = np.einsum("skij,skni->sknj", root[some], points - loc[some, :, None, :])
+        log_terms = offset[some, :, None] - 0.5 * (whitened**2).sum(axis=-1)
+        answer[some] += np.logaddexp.reduce(log_terms, axis=1).sum(axis=-1)  # Σ_n log Σ_k w_k N(x_n; μ_k, Λ_k⁻¹)
+    return answer
 
 
 def _scores(q: State) -> Quadratic:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from vi_helpers.divergences import kl_multivariate_normal
-from vi_helpers.numerics import LOG_2PI
+from vi_helpers.numerics import LOG_2PI, normal_log_density
 from vi_helpers.validation import (
     require,
     require_cholesky,
@@ -65,6 +65,12 @@ class GaussianTarget:
     def elbo(self, state: MeanFieldState) -> float:
         """−KL(q‖p), in nats: 0 only if p itself has independent coordinates."""
         return -self.kl_reverse(state)
+
+    def log_weights(self, state: MeanFieldState, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """log p(z) − log q(z) at ``size`` independent draws from q: (size,), nats."""
+        loc, scale = self._require_state(state)
+        z = require_rng("rng", rng).normal(loc, scale, (require_count("size", size), loc.size))
+        return self.log_density(z) - normal_log_density(z, loc, scale).sum(axis=-1)
 
     def kl_reverse(self, state: MeanFieldState) -> float:
         """KL(q‖p), in nats: the one that variational inference minimises."""

@@ -12,13 +12,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
 from vi_helpers.inference.ascent import Trace, ascend
 from vi_helpers.models.univariate_gaussian import Statistics, StepInfo, summarise
-from vi_helpers.numerics import LOG_2PI, gamma_entropy, gamma_expected_log, normal_entropy
-from vi_helpers.validation import require, require_count, require_finite, require_positive, require_real
+from vi_helpers.numerics import LOG_2PI, gamma_entropy, gamma_expected_log, normal_entropy, normal_log_density
+from vi_helpers.validation import (
+    require,
+    require_count,
+    require_finite,
+    require_positive,
+    require_real,
+    require_rng,
+)
 
 __all__ = [
     "Prior",
@@ -28,6 +35,7 @@ __all__ = [
     "fit",
     "gap",
     "log_evidence",
+    "log_weights",
     "optimum",
     "posterior",
     "predictive",
@@ -147,6 +155,20 @@ def fit(
     return ascend(lambda state: step(state, data, p), begin, tolerance=tolerance, max_steps=max_steps)
 
 
+def log_weights(
+    state: State, x: ArrayLike | Statistics, prior: Prior, size: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """log p(x, μ, τ) − log q(μ, τ) at ``size`` independent draws from q: (size,), nats; their mean is the ELBO."""
+    q, data, p = _require_four("state", state, State), _statistics(x), _require_four("prior", prior, Prior)
+    size, rng = require_count("size", size), require_rng("rng", rng)
+    loc, precision = rng.normal(q.loc, q.scale, size), rng.gamma(q.concentration, 1 / q.rate, size)
+    squares = data.sum_sq + data.n * (data.mean - loc) ** 2
+    log_likelihood = 0.5 * data.n * (np.log(precision) - LOG_2PI) - 0.5 * precision * squares
+    log_prior_loc = normal_log_density(loc, p.loc, (p.mean_precision * precision) ** -0.5)
+    log_joint = log_likelihood + log_prior_loc + _gamma_log_density(precision, *p[2:])
+    return log_joint - normal_log_density(loc, q.loc, q.scale) - _gamma_log_density(precision, *q[2:])
+
+
 def optimum(x: ArrayLike | Statistics, prior: Prior) -> State:
     """Where coordinate ascent ends, in closed form: E_q[τ] is the exact posterior mean of τ."""
     after = posterior(x, prior)
@@ -161,6 +183,10 @@ def gap(n: int, prior: Prior) -> float:
     a = p.concentration + n / 2
     # log Γ(A) − log Γ(A + ½) + (A + ½) log(A + ½) − A log A − ½
     return float(gammaln(a) - gammaln(a + 0.5) + (a + 0.5) * np.log1p(0.5 / a) + 0.5 * np.log(a) - 0.5)
+
+
+def _gamma_log_density(x: NDArray[np.float64], concentration: float, rate: float) -> NDArray[np.float64]:
+    return concentration * np.log(rate) - gammaln(concentration) + (concentration - 1) * np.log(x) - rate * x
 
 
 def _statistics(x: ArrayLike | Statistics) -> Statistics:

@@ -64,6 +64,7 @@ __all__ = [
     "log_evidence",
     "log_joint",
     "log_q",
+    "log_weights",
     "posterior_grid",
     "sample",
     "step",
@@ -342,6 +343,15 @@ def sample(state: State, size: int, rng: np.random.Generator) -> tuple[NDArray[n
     q, size = _require_state(state, above=0.0), require_count("size", size)
     rng = require_rng("rng", rng)
     return rng.normal(q.loc, q.scale, size), rng.gamma(q.concentration, 1 / q.rate, size)
+
+
+def log_weights(
+    state: State, x: ArrayLike | Statistics, prior: Prior, size: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """log p(x, μ, v) − log q(μ, v) at ``size`` independent draws from q: (size,), nats; their mean is the ELBO."""
+    q = _require_state(state)
+    loc, var = sample(q, size, rng)
+    return log_joint(loc, var, x, prior) - log_q(loc, var, q)
 
 
 class ExactPosterior:

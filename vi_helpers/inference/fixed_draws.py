@@ -122,12 +122,13 @@ def fit(
     rng: np.random.Generator,
     draws: int = 128,
     start: GaussianQ | None = None,
-    tolerance: float = 1e-6,
+    tolerance: float = 1e-5,
     max_steps: int = 500,
 ) -> Fit:
     """Climb the bound over ``draws`` fixed draws from ``start`` (by default N(0, I)), with L-BFGS.
 
-    ``tolerance`` is the largest slope left, in nats a unit.  Not converging warns, and says so in the result.
+    ``tolerance`` is the largest slope left, in nats a unit, relative to max(1, |elbo|): rounding allows no less.
+    Not converging warns, and says so in the result.
     """
     noise = standard_draws(draws, target.dim, rng)
     d = target.dim
@@ -154,7 +155,7 @@ def fit(
         result = minimize(descent, theta, jac=True, method="L-BFGS-B", options=options)
         theta, steps = result.x, steps + result.nit
         slope = float(np.abs(result.jac).max())
-        converged = slope <= max(tolerance, 1e-8 * abs(result.fun))
+        converged = slope <= tolerance * max(1.0, abs(result.fun))
         if result.nit == 0:
             break
     if not converged:

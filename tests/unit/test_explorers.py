@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 import vi_helpers.explorers
 from vi_helpers.explorers import base
 from vi_helpers.explorers.base import Live, Sweep
+from vi_helpers.plots.style import use_style
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MODULES = [
@@ -174,3 +175,11 @@ def test_a_sweep_of_a_chapter_stays_small(make):
     assert 2 <= len(state["frames"]) <= 31
     assert len(set(state["alts"])) == len(state["alts"])
     assert sum(map(len, state["frames"])) < 400_000 * 4 / 3
+
+
+def test_a_figure_laid_out_by_hand_is_drawn_alike_every_time():
+    """The still and the frame of one figure are the same picture: savefig must not bring a layout engine back."""
+    use_style()
+    figure = Figure(layout="none", figsize=(4, 3))
+    figure.subplots(gridspec_kw={"left": 0.4, "right": 0.6}).set(ylabel="y", xlabel="x")
+    assert len({base.encode(figure, format="png") for _ in range(3)}) == 1

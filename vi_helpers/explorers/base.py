@@ -30,7 +30,10 @@ def encode(figure: Figure, *, format: str, dpi: int = 110) -> str:
     """``figure`` as base64 text, ``format`` "webp" (small: frames) or "png" (everywhere: stills)."""
     buffer = io.BytesIO()
     options = {"pil_kwargs": {"quality": 80, "method": 6}} if format == "webp" else {}
+    by_hand = figure.get_layout_engine() is None
     figure.savefig(buffer, format=format, dpi=dpi, **options)
+    if by_hand:  # savefig leaves the style sheet's layout engine behind, which would move a second picture
+        figure.set_layout_engine("none")
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

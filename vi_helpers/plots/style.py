@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
+import matplotlib.style
 from matplotlib.axes import Axes
 
 __all__ = ["COLOUR", "LINE", "label_line", "use_style"]
@@ -39,7 +39,7 @@ LINE = {
 
 def use_style() -> None:
     """Apply the book's style sheet to matplotlib (call once, in a chapter's set-up cell)."""
-    mpl.style.use(Path(__file__).with_name("book.mplstyle"))
+    matplotlib.style.use(Path(__file__).with_name("book.mplstyle"))
 
 
 def label_line(ax: Axes, x: float, y: float, text: str, role: str, **kwargs) -> Axes:

@@ -849,7 +849,7 @@ def _share_out(data: _Data, gamma: Floats, words: _Words, alpha: Floats, limit: 
                 theta[leaving],
             )
             ratio[entries[inside]] = quotient[inside]
-            log_norm = np.log(np.where(norm > 0, norm, 1.0)) + shift + words.shift[vocabulary]
+            log_norm = np.log(np.where(np.isinf(norm), 1.0, norm)) + shift + words.shift[vocabulary]
             if some_low:
                 log_norm[low] = logsumexp(terms, axis=1)
                 mine = leaving[which[0]]

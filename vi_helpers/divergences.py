@@ -1,8 +1,11 @@
-"""Kullback–Leibler divergences KL(q‖p) in closed form, in nats, and one on a grid to check them.
+"""Kullback–Leibler divergences KL(q‖p) in closed form, in nats, one on a grid to check them, and their relatives.
 
 Argument order is always q first, then p.  Gammas are shape (``concentration``) and ``rate``; ``scale`` is a
 standard deviation; a covariance is called ``cov``.  Scalars and arrays broadcast; divergences over a last axis
 say so.  Every function raises ``ValueError`` for parameters outside their domain.
+
+The relatives are functions of the affinity ∫ q^α p^(1−α): Rényi's D_α = log ∫ / (α − 1) and what follows from it.
+α = 1 is KL(q‖p); here α weighs q, which is 1 − α in Minka's way of writing :cite:`minka2005`.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
-from scipy.special import betaln, gammaln, psi, rel_entr
+from scipy.special import betaln, gammaln, polygamma, psi, rel_entr
 
 from vi_helpers.numerics import normalise_log_density
 from vi_helpers.validation import (
@@ -23,7 +26,12 @@ from vi_helpers.validation import (
 )
 
 __all__ = [
+    "amari_normal",
+    "chi_square_normal",
     "generalised_kl",
+    "hellinger_normal",
+    "jeffreys_normal",
+    "jensen_shannon_on_grid",
     "kl_bernoulli",
     "kl_beta",
     "kl_categorical",
@@ -36,7 +44,12 @@ __all__ = [
     "kl_normal_inverse_gamma",
     "kl_on_grid",
     "kl_to_standard_normal",
+    "renyi_beta",
+    "renyi_normal",
+    "tsallis_normal",
 ]
+
+NEAR_ONE = 1e-6  # closer to α = 1 than this, Beta divergences use a first-order expansion
 
 
 def kl_normal(loc_q: ArrayLike, scale_q: ArrayLike, loc_p: ArrayLike, scale_p: ArrayLike) -> NDArray[np.float64]:
@@ -174,6 +187,110 @@ def kl_on_grid(log_q: ArrayLike, log_p: ArrayLike, x: ArrayLike) -> float:
     integrand = np.zeros_like(q)
     integrand[some] = q[some] * (log_q[some] - log_p[some])
     return float(np.trapezoid(integrand, x))
+
+
+def renyi_normal(
+    loc_q: ArrayLike, scale_q: ArrayLike, loc_p: ArrayLike, scale_p: ArrayLike, alpha: ArrayLike
+) -> NDArray[np.float64]:
+    """Rényi's D_α(N(loc_q, scale_q²) ‖ N(loc_p, scale_p²)), any real α; all arguments broadcast.
+
+    D_1 is KL(q‖p) and D_0 is 0.  Where the integral diverges the value is +inf for α > 1, and −inf for α < 0.
+    """
+    m1, m2 = require_finite("loc_q", loc_q), require_finite("loc_p", loc_p)
+    s1, s2 = require_positive("scale_q", scale_q), require_positive("scale_p", scale_p)
+    alpha = require_finite("alpha", alpha)
+    # D_α(q‖p) = α/(1 − α) D_(1−α)(p‖q): the order at or above one half loses no digits near α = 0
+    swap = alpha < 0.5
+    order = np.where(swap, 1 - alpha, alpha)
+    direct, swapped = _renyi_normal(m1, s1, m2, s2, order), _renyi_normal(m2, s2, m1, s1, order)
+    factor = np.where(swap, alpha, 1.0) / order
+    with np.errstate(invalid="ignore"):  # order 1 is finite, so 0 · inf does not arise
+        return np.where(swap, factor * swapped, direct)
+
+
+def renyi_beta(a_q: ArrayLike, b_q: ArrayLike, a_p: ArrayLike, b_p: ArrayLike, alpha: ArrayLike) -> NDArray[np.float64]:
+    """Rényi's D_α(Beta(a_q, b_q) ‖ Beta(a_p, b_p)), any real α; +inf (α > 1) or −inf (α < 0) where it diverges."""
+    a1, b1 = require_positive("a_q", a_q), require_positive("b_q", b_q)
+    a2, b2 = require_positive("a_p", a_p), require_positive("b_p", b_p)
+    alpha = require_finite("alpha", alpha)
+    a, b = alpha * a1 + (1 - alpha) * a2, alpha * b1 + (1 - alpha) * b2
+    finite, near = (a > 0) & (b > 0), np.abs(alpha - 1) < NEAR_ONE
+    # log ∫ q^α p^(1−α) = log B(a, b) − α log B(a_q, b_q) − (1 − α) log B(a_p, b_p)
+    log_affinity = betaln(np.where(finite, a, 1), np.where(finite, b, 1)) - alpha * betaln(a1, b1)
+    log_affinity = log_affinity - (1 - alpha) * betaln(a2, b2)
+    away = log_affinity / np.where(near, 1.0, alpha - 1)
+    # near 1: KL + ½ (α − 1) Var_q[log q/p]
+    da, db = a1 - a2, b1 - b2
+    spread = da**2 * polygamma(1, a1) + db**2 * polygamma(1, b1) - (da + db) ** 2 * polygamma(1, a1 + b1)
+    close = kl_beta(a1, b1, a2, b2) + 0.5 * (alpha - 1) * spread
+    return np.where(finite, np.where(near, close, away), np.where(alpha > 1, np.inf, -np.inf))
+
+
+def tsallis_normal(
+    loc_q: ArrayLike, scale_q: ArrayLike, loc_p: ArrayLike, scale_p: ArrayLike, alpha: ArrayLike
+) -> NDArray[np.float64]:
+    """Tsallis' (∫ q^α p^(1−α) − 1)/(α − 1) of two normals: Rényi's divergence without its logarithm."""
+    divergence = renyi_normal(loc_q, scale_q, loc_p, scale_p, alpha)
+    gap = np.asarray(alpha, dtype=float) - 1
+    one = gap == 0
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond e^709 it is inf; 0 · inf belongs to α = 1, set aside
+        away = np.expm1(gap * divergence) / np.where(one, 1.0, gap)
+    return np.where(one, divergence, away)
+
+
+def amari_normal(
+    loc_q: ArrayLike, scale_q: ArrayLike, loc_p: ArrayLike, scale_p: ArrayLike, alpha: ArrayLike
+) -> NDArray[np.float64]:
+    """(1 − ∫ q^α p^(1−α))/(α (1 − α)) of two normals: KL(q‖p) at α = 1, KL(p‖q) at α = 0, never negative."""
+    alpha = require_finite("alpha", alpha)
+    # the form is symmetric: order α of (q, p) is order 1 − α of (p, q)
+    swap = alpha < 0.5
+    order = np.where(swap, 1 - alpha, alpha)
+    direct = tsallis_normal(loc_q, scale_q, loc_p, scale_p, order)
+    return np.where(swap, tsallis_normal(loc_p, scale_p, loc_q, scale_q, order), direct) / order
+
+
+def hellinger_normal(loc_q: ArrayLike, scale_q: ArrayLike, loc_p: ArrayLike, scale_p: ArrayLike) -> NDArray[np.float64]:
+    """SQUARED Hellinger distance 1 − ∫ √(q p) of two normals, between 0 and 1."""
+    # ∫ √(q p) = exp(−½ D_½)
+    return -np.expm1(-0.5 * renyi_normal(loc_q, scale_q, loc_p, scale_p, 0.5))
+
+
+def chi_square_normal(
+    loc_q: ArrayLike, scale_q: ArrayLike, loc_p: ArrayLike, scale_p: ArrayLike
+) -> NDArray[np.float64]:
+    """χ²(q‖p) = ∫ q²/p − 1 of two normals; +inf where scale_q² ≥ 2 scale_p²."""
+    with np.errstate(over="ignore"):  # beyond e^709 it is inf
+        return np.expm1(renyi_normal(loc_q, scale_q, loc_p, scale_p, 2.0))
+
+
+def jeffreys_normal(loc_q: ArrayLike, scale_q: ArrayLike, loc_p: ArrayLike, scale_p: ArrayLike) -> NDArray[np.float64]:
+    """Jeffreys' KL(q‖p) + KL(p‖q) of two normals."""
+    return kl_normal(loc_q, scale_q, loc_p, scale_p) + kl_normal(loc_p, scale_p, loc_q, scale_q)
+
+
+def jensen_shannon_on_grid(log_q: ArrayLike, log_p: ArrayLike, x: ArrayLike) -> float:
+    """½ KL(q‖m) + ½ KL(p‖m) with m = ½ (q + p), of two log densities on one grid; at most log 2.
+
+    Parameters as in :func:`kl_on_grid`.
+    """
+    for name, log_f in (("log_q", log_q), ("log_p", log_p)):
+        require(np.shape(log_f) == np.shape(x), name, f"of the grid's shape {np.shape(x)}", f"shape {np.shape(log_f)}")
+    log_q, log_p = normalise_log_density(log_q, x), normalise_log_density(log_p, x)
+    log_m = np.logaddexp(log_q, log_p) - np.log(2)
+    return 0.5 * (kl_on_grid(log_q, log_m, x) + kl_on_grid(log_p, log_m, x))
+
+
+def _renyi_normal(m1, s1, m2, s2, alpha: NDArray[np.float64]) -> NDArray[np.float64]:
+    """D_α for α ≥ ½; with δ = α − 1, r = s₁²/s₂²: ½ α (m₁−m₂)²/v* − ½ [log(1 + δ(1−r))/δ + log r]."""
+    delta, log_r = alpha - 1, 2 * (np.log(s1) - np.log(s2))
+    stretch = delta * -np.expm1(log_r)  # v*/s₂² − 1, where v* = α s₂² + (1−α) s₁²
+    finite = stretch > -1
+    stretch = np.where(finite, stretch, 0.0)
+    one = delta == 0
+    slope = np.where(one, -np.expm1(log_r), np.log1p(stretch) / np.where(one, 1.0, delta))
+    value = 0.5 * alpha * ((m1 - m2) / s2) ** 2 / (1 + stretch) - 0.5 * (slope + log_r)
+    return np.where(finite, value, np.inf)
 
 
 def _require_unit(name: str, value: ArrayLike) -> NDArray[np.float64]:

@@ -176,20 +176,21 @@ class StudentT:
 
 
 class Banana:
-    """A normal bent into a banana: z₁ ~ N(0, spread²), z₂ | z₁ ~ N(curvature (z₁² − spread²), 1) [haario1999].
+    """A bent normal: z₁ ~ N(0, spread²), z₂ | z₁ ~ N(tilt z₁ + curvature (z₁² − spread²), 1) [haario1999].
 
-    Its evidence is 1 and its mean 0.  ``spread`` is a standard deviation; ``curvature`` 0 leaves it straight.
+    Its evidence is 1 and its mean 0.  ``spread`` is a standard deviation; ``curvature`` 0 leaves it straight, and
+    ``tilt`` 0 symmetric.
     """
 
     dim = 2
     names = ("z1", "z2")
 
-    def __init__(self, curvature: float = 0.5, spread: float = 2.0):
-        self.curvature = require_real("curvature", curvature)
+    def __init__(self, curvature: float = 0.5, spread: float = 2.0, tilt: float = 0.0):
+        self.curvature, self.tilt = require_real("curvature", curvature), require_real("tilt", tilt)
         self.spread = float(require_positive("spread", require_real("spread", spread)))
 
     def _bend(self, z1: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.curvature * (z1**2 - self.spread**2)
+        return self.tilt * z1 + self.curvature * (z1**2 - self.spread**2)
 
     def log_density(self, z: ArrayLike) -> NDArray[np.float64]:
         """log p(z) for z (..., 2)."""
@@ -201,7 +202,8 @@ class Banana:
         """∇ log p(z) for z (..., 2)."""
         points = require_points(self, z)
         z1, above = points[..., 0], points[..., 1] - self._bend(points[..., 0])
-        return np.stack([-z1 / self.spread**2 + 2 * self.curvature * z1 * above, -above], axis=-1)
+        slope = self.tilt + 2 * self.curvature * z1
+        return np.stack([-z1 / self.spread**2 + slope * above, -above], axis=-1)
 
     def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(n, 2) independent draws."""
@@ -218,8 +220,9 @@ class Banana:
             first = self.spread * marginal_quantile(ndtr, level, 1.0)
             return np.array([first, marginal_quantile(lambda z2: float(mass @ ndtr(z2 - bend)), level, 1.0)])
 
-        # Var z₂ = 1 + curvature² Var z₁², and Var z₁² = 2 spread⁴
-        sd = np.array([self.spread, np.sqrt(1 + 2 * self.curvature**2 * self.spread**4)])
+        # Var z₂ = 1 + tilt² spread² + curvature² Var z₁², and Var z₁² = 2 spread⁴
+        var = 1 + (self.tilt * self.spread) ** 2 + 2 * self.curvature**2 * self.spread**4
+        sd = np.array([self.spread, np.sqrt(var)])
         return Exact(0.0, np.zeros(2), sd, quantile)
 
 

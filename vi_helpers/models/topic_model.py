@@ -340,7 +340,8 @@ def _em_step(
     totals = numbers.sum(axis=1, keepdims=True)
     # β_kw ∝ Σ_d n_dw φ_dwk; a topic that holds nothing stays as it is
     topics = np.where(totals > 0, numbers / np.where(totals > 0, totals, 1.0), beta)
-    bound = _entropy(found, by_word, words, alpha) + xlogy(numbers, topics).sum()
+    # Σ n φ log β, not through β itself, where a small share of a topic may underflow
+    bound = _entropy(found, by_word, words, alpha) + (xlogy(numbers, numbers) - xlogy(numbers, totals)).sum()
     expected_logs = _expected_log(found.documents).sum(axis=0)
     new = _newton(expected_logs, len(gamma), alpha, symmetric) if learn else alpha
     # Σ_d [log B(γ_d) − log B(α)], the old α still in γ, and what the new one changes
@@ -898,6 +899,7 @@ class _Watch:
 
     def settled(self, elbo: float) -> bool:
         """Take note of a bound; True where the run is to end."""
+        require(bool(np.isfinite(elbo)), "elbo", "finite after every step", elbo)
         gain = elbo - self.elbos[-1] if self.elbos else np.inf
         self.elbos.append(elbo)
         size = max(1.0, abs(elbo))

@@ -50,7 +50,7 @@ __all__ = [
 
 FEWEST = 25  # draws below which the tail has fewer than five weights and no shape can be fitted
 EQUAL = 1e-9  # log weights this close to each other, in nats, differ by rounding only
-WIDTH = 83  # characters of a line of a printed table
+WIDTH = 80  # characters of a line of a printed table
 
 #: What a verdict rests on (see :attr:`Diagnosis.kind`).
 STEADY_SHARE, STEADY_KL = 0.9, 0.1  # weights are nearly constant from this ESS share, up to this KL in nats

@@ -40,7 +40,7 @@ def plot_plates(
         require(len(nodes) > 0, "plates", "of at least one node each", plates)
         inside = sum(sets[number] > other for other in sets)
         x, y = np.array([places[node] for node in nodes]).T
-        side, top = pad * (1 + 0.35 * inside), pad * (1 + 0.35 * inside)
+        side, top = pad * (1 + 0.4 * inside), pad * (1 + 0.7 * inside)
         low, width, height = (x.min() - side, y.min() - 1.25 * top), np.ptp(x) + 2 * side, np.ptp(y) + 2.25 * top
         style = {"boxstyle": "round,pad=0,rounding_size=0.08", "fill": False, "edgecolor": COLOUR["data"]}
         ax.add_patch(FancyBboxPatch(low, width, height, zorder=0, **style))

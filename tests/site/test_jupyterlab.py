@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,9 +86,12 @@ def wait_for_address(server: subprocess.Popen, log: Path, seconds: float = 60) -
     while time.monotonic() < deadline:
         assert server.poll() is None, log.read_text()
         if match := re.search(r"http://127\.0\.0\.1:\d+/", log.read_text()):
-            with urllib.request.urlopen(match[0] + "api", timeout=10) as answer:
-                assert json.load(answer)["version"]
-            return match[0]
+            try:
+                with urllib.request.urlopen(match[0] + "api", timeout=10) as answer:
+                    assert json.load(answer)["version"]
+                return match[0]
+            except urllib.error.URLError:  # the address is written before the door is open
+                pass
         time.sleep(0.3)
     raise AssertionError(log.read_text())
 

@@ -51,9 +51,9 @@ function render({ model, el }) {
     });
     picture.line(grid, grid.map((z) => Math.exp(logP(z))), "exact");
     picture.line(grid, grid.map((z) => Math.exp(logQ(z))), "q");
-    picture.text(3.2, 0.88, "target p", "exact");
-    picture.text(3.2, 0.79, "q", "q");
-    picture.text(3.2, 0.7, "weights of its draws", "q_other");
+    picture.text(5.9, 0.88, "target p", "exact", "end");
+    picture.text(5.9, 0.79, "q", "q", "end");
+    picture.text(5.9, 0.7, "weights of its draws", "q_other", "end");
     picture.alt(`A Student t density with ${df.toFixed(0)} degrees of freedom and a normal q with mean ${loc.toFixed(2)} and standard deviation ${scale.toFixed(2)}, with a stick at each of 400 draws as high as its weight: k-hat ${values.khat.toFixed(2)}, ESS share ${values.share.toFixed(2)}, largest weight ${values.largest.toFixed(3)} of all, KL ${values.kl.toFixed(3)} nats.`);
     show(values);
   }

@@ -179,7 +179,8 @@ def test_a_sweep_of_a_chapter_stays_small(make):
 
 def test_a_figure_laid_out_by_hand_is_drawn_alike_every_time():
     """The still and the frame of one figure are the same picture: savefig must not bring a layout engine back."""
-    use_style()
-    figure = Figure(layout="none", figsize=(4, 3))
-    figure.subplots(gridspec_kw={"left": 0.4, "right": 0.6}).set(ylabel="y", xlabel="x")
-    assert len({base.encode(figure, format="png") for _ in range(3)}) == 1
+    with plt.rc_context():
+        use_style()
+        figure = Figure(layout="none", figsize=(4, 3))
+        figure.subplots(gridspec_kw={"left": 0.4, "right": 0.6}).set(ylabel="y", xlabel="x")
+        assert len({base.encode(figure, format="png") for _ in range(3)}) == 1

@@ -428,6 +428,8 @@ def _no_answer(url: str, timeout: float) -> str | None:
         try:
             with requests.get(url, timeout=timeout, stream=True) as response:
                 outcome[0] = None if response.ok else f"answered {response.status_code}"
+        except requests.Timeout:
+            pass  # the socket gave up a moment before we do
         except OSError as error:
             outcome[0] = f"not reached ({type(error).__name__})"
 

@@ -237,3 +237,20 @@ def call(**changes):
 def test_bad_input(bad, argument):
     with pytest.raises(ValueError, match=f"^{argument}"):
         bad()
+
+
+def test_the_step_size_is_asked_for_in_every_step():
+    family = f.MeanField(2)
+    run = f.fit(
+        family,
+        lambda z: -0.5 * ((z - 3) ** 2).sum(-1),
+        steps=5,
+        n_samples=4,
+        step_size=lambda step: 0.1 if step == 0 else 0.0,
+        generator=torch.Generator().manual_seed(0),
+        keep=(0, 1, 4),
+        average=0,
+    )
+    assert not torch.equal(run.states[0]["loc"], run.states[1]["loc"])
+    assert torch.equal(run.states[1]["loc"], run.states[4]["loc"])
+    assert torch.equal(run.states[1]["loc"], family.loc)

@@ -477,3 +477,20 @@ BAD = [
 def test_bad_input(call, argument):
     with pytest.raises(ValueError, match=f"^{argument} must be "):
         call()
+
+
+def test_a_share_of_a_topic_that_underflows_leaves_the_bound_finite():
+    """n φ is about 1e-318 here: over a total of a million it is 0, and log 0 must not reach the bound."""
+    start = tm.Parameters(np.array([0.5, 0.5]), np.full((2, 2), 0.5))
+    documents, counts = np.array([[1e3, 1.38e-3], [1.38e-3, 1e3]]), np.array([[1, 1], [1_000_000, 0]])
+    after, _, info = tm.em_step(start, documents, counts, updates=1, learn_concentration=False)
+    assert after.topics[1, 1] == 0
+    other = np.array([[1e3, 1.3e-3], [1.3e-3, 1e3]])  # nothing underflows half-way: n φ is 0 itself
+    assert info.elbo == pytest.approx(tm.em_step(start, other, counts, updates=1, learn_concentration=False)[2].elbo)
+
+
+def test_topics_are_paired_by_the_best_sum_not_each_with_its_favourite():
+    a, b = np.array([[0.5, 0.5], [0.9, 0.1]]), np.array([[0.8, 0.2], [0.1, 0.9]])
+    similarity = tm.topic_similarity(a, b)
+    assert list(similarity.argmax(axis=1)) == [0, 0]
+    assert list(tm.align_topics(a, b)) == [1, 0]

@@ -149,3 +149,15 @@ def test_jensen_shannon_reaches_log_two():
 def test_bad_input(call, argument):
     with pytest.raises(ValueError, match=f"^{argument}"):
         call()
+
+
+def test_the_slope_in_alpha_at_one_is_half_the_variance_of_the_log_ratio():
+    """Within 1e-6 of α = 1 the Beta divergence is an expansion: its first order is held against quadrature."""
+    q, p, step = (60.0, 3.0), (3.0, 40.0), 9e-7
+
+    def moment(power):
+        return beta(*q).expect(lambda z: (beta(*q).logpdf(z) - beta(*p).logpdf(z)) ** power)
+
+    variance = moment(2) - moment(1) ** 2
+    slope = (d.renyi_beta(*q, *p, 1 + step) - d.renyi_beta(*q, *p, 1 - step)) / (2 * step)
+    assert slope == pytest.approx(variance / 2, rel=1e-4)

@@ -13,6 +13,7 @@ help:
 	@echo "make test    install, build, run every test: units, notebooks, the site in a browser"
 	@echo "make serve   look at the built site"
 	@echo "make lint    ruff"
+	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
 	@echo "make clean   remove what was built (not .venv)"
 
@@ -67,6 +68,11 @@ train: $(INSTALLED)
 	@echo "== the convolutional network on CIFAR-10 images"
 	@$(VAE) train cifar10 --folder runs/cifar10_conv --network conv --latent 64 --likelihood logistic --epochs 30
 	@$(VAE) evaluate cifar10 --model runs/cifar10_conv --save $(SHIPPED)/cifar10_conv.safetensors
+
+.PHONY: course
+course: $(INSTALLED)
+	@test -n "$(DEST)" || { echo "Say where to: make course DEST=../my-course"; exit 1; }
+	@$(BIN)/python -m assignments.split "$(DEST)" --key "$(KEY)" --repository "$(REPOSITORY)"
 
 clean:
 	@echo "== removing _build"

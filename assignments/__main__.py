@@ -64,12 +64,13 @@ def grade(options: argparse.Namespace) -> int:
     def notebook_of(student: str) -> nbformat.NotebookNode | None:
         return read_submission(options.course / "submitted" / student / assignment, assignment).notebook
 
-    record(options.course, assignment, marks, notebook_of)
+    recorded = record(options.course, assignment, marks, notebook_of)
     print(table(marks))
+    print(recorded)
     print(f"{len(batch.marked)} marked, {len(batch.kept)} had their mark, {len(batch.failed)} not marked")
     for student, why in batch.failed:
         print(f"NOT MARKED: {student}: {why}; give the command again to try once more")
-    return 1 if batch.failed else 0
+    return 1 if batch.failed or recorded.problems else 0
 
 
 def feedback(options: argparse.Namespace) -> int:

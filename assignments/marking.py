@@ -31,6 +31,9 @@ from assignments.submissions import Submission, read_submission
 #: What the mark of a submission depends on beside the submission itself, the release and the course key.
 RULES = ("course.py", "marking.py", "notebooks.py", "sandbox.py", "submissions.py", "values.py", "worker.py")
 
+#: What a check raises when a student's value has no use for it: None, a wrong shape, text.
+UNFIT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+
 
 class Batch(NamedTuple):
     """What :func:`grade` did: ``marked`` anew, ``kept`` from before, ``failed`` (student, why) by the grader's fault,
@@ -55,7 +58,9 @@ def run_checks(student: Sandboxed, name: str, task: Task, notes: list[str]) -> d
         except StudentError as error:
             passed = False
             said.append(f"Your code {error}.")
-        except Exception as error:  # a value that no comparison can take, or a fault of the check
+        except UNFIT:
+            passed = False
+        except Exception as error:  # a fault of the check
             passed = False
             notes.append(f"{name}: the check '{check.label}' raised {type(error).__name__}: {error}"[:300])
         points += check.points if passed else 0.0
@@ -266,8 +271,10 @@ def _in_parallel(work: Callable[[str], dict], items: Iterable[str], jobs: int):
             while running:
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for job in done:
-                    item = running.pop(job)
-                    yield item, job.exception() or job.result()
+                    item, error = running.pop(job), job.exception()
+                    if error is not None and not isinstance(error, Exception):
+                        raise error  # an interrupt
+                    yield item, error or job.result()
                     bar.update()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -3,6 +3,7 @@
 Rooms, lowest first; a room may import only rooms above it in this list (``tests/unit/test_layers.py``):
 
 ``validation``   complain at the door
+``grading``      marks for coursework; the data of one student
 ``numerics``     stable sums, softplus, expectations, grids
 ``divergences``  closed-form KL divergences; KL on a grid
 ``datasets``     generators and small embedded samples

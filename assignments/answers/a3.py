@@ -245,7 +245,7 @@ WRONG = [
     ),
     Wrong(
         "no entropy of q(mu)",
-        {ELBO: [("entropy_c + log_p_mu + entropy_mu", "entropy_c + log_p_mu")]},
+        {ELBO: [("entropy_c + log_p_mu.sum() + entropy_mu", "entropy_c + log_p_mu.sum()")]},
         {ELBO: 4},
         "Writes the expected log joint and stops; without the entropy it is no bound.",
     ),

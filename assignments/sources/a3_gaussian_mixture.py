@@ -195,9 +195,9 @@ def elbo(x, m, var, resp, prior_var):
     log_p_c = -resp.shape[0] * np.log(m.size)
     log_resp = np.log(np.where(resp > 0, resp, 1.0))
     entropy_c = -(resp * log_resp).sum()
-    log_p_mu = (-0.5 * np.log(2 * np.pi * prior_var) - 0.5 * (m**2 + var) / prior_var).sum()
+    log_p_mu = -0.5 * np.log(2 * np.pi * prior_var) - 0.5 * (m**2 + var) / prior_var
     entropy_mu = (0.5 * np.log(2 * np.pi * np.e * var)).sum()
-    return float(log_lik + log_p_c + entropy_c + log_p_mu + entropy_mu)
+    return float(log_lik + log_p_c + entropy_c + log_p_mu.sum() + entropy_mu)
     ### END SOLUTION
 
 

@@ -79,13 +79,12 @@ def test_a_wrong_answer_loses_exactly_its_points(sandbox, assignment, wrong: Wro
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)
 def test_there_are_enough_of_both_and_each_task_catches_something(assignment):
     answers = module("answers", assignment)
-    assert len(answers.RIGHT) >= 2
     assert len(answers.WRONG) >= 10
     assert len({wrong.name for wrong in answers.WRONG}) == len(answers.WRONG)
     assert all(wrong.lost and wrong.why.strip() for wrong in answers.WRONG)
     assert {task for wrong in answers.WRONG for task in wrong.lost} == set(tasks(assignment))
-    for right in answers.RIGHT:
-        assert set(tasks(assignment)) <= set(right.cells), f"{right.name} leaves a task to the reference"
+    whole = [right for right in answers.RIGHT if set(tasks(assignment)) <= set(right.cells)]
+    assert len(whole) >= 2, "two that leave no task to the reference"
 
 
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)

@@ -1,5 +1,6 @@
 """Sources become notebooks: full marks for the reference, none for the release, nothing given away, always the same."""
 
+import functools
 import html
 import json
 import os
@@ -10,13 +11,16 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from assignments import authoring
 from assignments.course import NOTEBOOKS, tasks
-from assignments.leaks import search
-from assignments.material import is_marks, nbgrader_of
+from assignments.leaks import needles, search
+from assignments.material import is_marks, material, nbgrader_of, read_source, split_regions
 from assignments.nbgrader_settings import db_url, settings, write_settings
 from tests.coursework import toy
+
+BUILT_SITE = authoring.HELPERS / "_build" / "html"
 
 
 def marks(path: Path) -> dict[str, float]:
@@ -272,6 +276,11 @@ def test_a_folder_is_searched_file_by_file(tmp_path, toy_material):
     assert found["coursework/page.html"] == [toy.CODE]
 
 
+@pytest.mark.skipif(not BUILT_SITE.is_dir(), reason="the site is not built")
+def test_the_built_site_gives_nothing_away():
+    assert search(BUILT_SITE) == {}
+
+
 # --- nbval -------------------------------------------------------------------------------------------------------
 
 
@@ -333,24 +342,43 @@ def test_releases_go_to_the_site_all_or_none(built, toy_material, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def course(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("six")
+def six(tmp_path_factory):
+    """The two notebooks of one of the six, built when they are first asked for."""
+    folder = tmp_path_factory.mktemp("six")
+    return functools.cache(lambda assignment: authoring.build(assignment, folder, key=authoring.BOOK))
 
 
 @pytest.mark.parametrize("assignment", NOTEBOOKS)
-def test_the_book_shows_the_release_of_the_source_as_it_is_now(assignment, course):
-    """When it fails: ``python -m assignments.authoring`` writes the pages anew."""
-    two = authoring.build(assignment, course, key=authoring.BOOK)
+def test_the_reference_of_each_assignment_has_its_fifteen_points_and_the_release_none(assignment, six):
     points = {f"{name}_marks": float(task.points) for name, task in tasks(assignment).items()}
     assert sum(points.values()) == 15
-    assert marks(two.instructor) == points
-    assert marks(two.release) == dict.fromkeys(points, 0.0)
-    if (authoring.SITE.parents[1] / "_toc.yml").exists() and authoring.HERE.parent == authoring.HELPERS:
-        assert authoring.stale(assignments=[assignment], course=course) == []
+    assert marks(six(assignment).instructor) == points
+    assert marks(six(assignment).release) == dict.fromkeys(points, 0.0)
 
 
-def test_nbval_proves_the_marks_of_the_instructors_notebooks(course):
-    paths = sorted(course.glob("source/*/*.ipynb"))
-    assert len(paths) == len(NOTEBOOKS), "the tests above build them"
-    passed = nbval(*paths, importable=authoring.HERE.parent)
+@pytest.mark.skipif(authoring.HERE.parent != authoring.HELPERS, reason="the book's pages lie in another tree")
+@pytest.mark.parametrize("assignment", NOTEBOOKS)
+def test_the_book_shows_the_release_of_the_source_as_it_is_now(assignment, six):
+    """When it fails: ``python -m assignments.authoring`` writes the pages anew."""
+    course = six(assignment).release.parents[2]
+    assert authoring.stale(assignments=[assignment], course=course) == []
+
+
+def test_nbval_proves_the_marks_of_the_instructors_notebooks(six):
+    passed = nbval(*(six(assignment).instructor for assignment in NOTEBOOKS), importable=authoring.HERE.parent)
     assert passed.returncode == 0, passed.stdout
+
+
+@pytest.mark.parametrize("assignment", NOTEBOOKS)
+def test_the_instructors_notebook_would_be_seen_as_text_and_as_a_page(assignment, six):
+    of, notebook = material(assignment), six(assignment).instructor
+    labels = {label for anchored in needles(of, True).values() for _, _, label in anchored}
+    labels -= {line for anchored in needles(of, False).values() for _, _, line in anchored}
+    regions = {line for cell in read_source(of).cells for line in split_regions(cell.source)[1]}
+    secret = {" ".join(line.split()).removeprefix("# ") for line in regions}
+    expected = {line for anchored in needles(of, True).values() for _, _, line in anchored if line in secret}
+    assert len(expected) > 10
+    for text in (notebook.read_text(encoding="utf8"), HTMLExporter().from_filename(str(notebook))[0]):
+        found = set(authoring.leaks(text, assignment, labels=True))
+        assert expected - found == set()
+        assert labels & found, "the marks cells print labels"

@@ -10,6 +10,7 @@ from import_graph import PACKAGE, ROOT, closure, imports_of, module_files
 
 ROOMS = [
     "validation",
+    "grading",
     "numerics",
     "divergences",
     "diagnostics",

@@ -25,9 +25,11 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
 import vi_helpers
 from assignments.course import HERE, NOTEBOOKS
+from assignments.files import write_whole
 from assignments.leaks import leaks, search
-from assignments.material import Material, is_marks, material, nbgrader_of, read_source, tidy_metadata
+from assignments.material import Material, is_marks, material, read_source, tidy_metadata
 from assignments.nbgrader_settings import settings, tools_on_path, write_settings
+from assignments.notebooks import grader_data
 from vi_helpers.validation import require
 
 __all__ = ["Built", "Course", "build", "leaks", "read_course", "search", "stale", "to_site", "write_course"]
@@ -80,7 +82,7 @@ def write_course(folder: Path, course: Course) -> Path:
         "# The key makes the students' own data: keep it while the course runs, change it every year.",
         *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in course._asdict().items()),
     ]
-    return write(folder / "course.toml", "\n".join(lines) + "\n")
+    return write_whole(folder / "course.toml", "\n".join(lines) + "\n")
 
 
 def read_course(folder: Path) -> Course:
@@ -98,15 +100,6 @@ def read_course(folder: Path) -> Course:
     course = Course(values.get("key", ""), values.get("repository", ""))
     require_course(*course)
     return course
-
-
-def write(path: Path, text: str) -> Path:
-    """Write to a temporary name, then rename: a half-written file never replaces a good one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf8")
-    temporary.replace(path)
-    return path
 
 
 # --- building ----------------------------------------------------------------------------------------------------
@@ -128,13 +121,13 @@ def build(assignment: str | Material, course: Path, *, key: str, repository: str
     notebook = read_source(of, key, repository)
     run(notebook, of.name, [HERE.parent, HELPERS])
     for cell in filter(is_marks, notebook.cells):
-        points, marks = float(nbgrader_of(cell)["points"]), marks_of(cell)
+        points, marks = float(grader_data(cell)["points"]), marks_of(cell)
         if marks != points:
             raise RuntimeError(
                 f"Assignment {of.name}: the reference gets {marks} of {points:g} points in {name_of(cell)}."
                 + "".join(f"\n{line}" for line in failed_lines(cell))
             )
-    instructor = write(course / "source" / of.name / f"{of.slug}.ipynb", text_of(notebook))
+    instructor = write_whole(course / "source" / of.name / f"{of.slug}.ipynb", text_of(notebook))
     release = make_release(of, course, register)
     notebook = nbformat.read(release, nbformat.NO_CONVERT)
     try:
@@ -142,7 +135,7 @@ def build(assignment: str | Material, course: Path, *, key: str, repository: str
     except RuntimeError:
         release.unlink()  # nobody shall hand it out
         raise
-    return Built(instructor, write(release, text_of(notebook)))
+    return Built(instructor, write_whole(release, text_of(notebook)))
 
 
 def make_release(of: Material, course: Path, register: bool) -> Path:
@@ -168,8 +161,8 @@ def make_release(of: Material, course: Path, register: bool) -> Path:
 def finish_release(notebook: nbformat.NotebookNode, of: Material) -> None:
     """Execute an untouched release and make sure that it gets nothing, gives nothing away and can be graded."""
     for cell in notebook.cells:
-        if nbgrader_of(cell).get("solution"):
-            line = f"@{nbgrader_of(cell)['grade_id']} (leave this line)"
+        if grader_data(cell).get("solution"):
+            line = f"@{grader_data(cell)['grade_id']} (leave this line)"
             if line not in cell.source:  # nbgrader puts its stub in place of a whole cell that has no region
                 raise RuntimeError(f"Assignment {of.name}: {name_of(cell)} has no region or no line '# {line}'.")
     run(notebook, of.name, [HELPERS])
@@ -194,9 +187,11 @@ def run(notebook: nbformat.NotebookNode, assignment: str, importable: Iterable[P
         "PYTHONPATH": os.pathsep.join(paths),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
+    started: list[nbformat.NotebookNode] = []
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,
+            on_cell_start=lambda cell, cell_index: started.append(cell),
             timeout=TIMEOUT,
             kernel_name="python3",
             allow_errors=True,
@@ -206,10 +201,8 @@ def run(notebook: nbformat.NotebookNode, assignment: str, importable: Iterable[P
         try:
             client.execute(env=environment)
         except (CellTimeoutError, DeadKernelError) as error:
-            cell = next((c for c in notebook.cells if c.cell_type == "code" and c.execution_count is None), None)
             what = f"takes more than {TIMEOUT} s" if isinstance(error, CellTimeoutError) else "ends the kernel"
-            where = name_of(cell) if cell else "a cell"
-            raise RuntimeError(f"Assignment {assignment}: {where} {what}.") from error
+            raise RuntimeError(f"Assignment {assignment}: {name_of(started[-1])} {what}.") from error
     for cell in notebook.cells:
         if cell.cell_type == "code":
             error = next((output for output in cell.outputs if output.output_type == "error"), None)
@@ -256,7 +249,7 @@ def failed_lines(cell: nbformat.NotebookNode) -> list[str]:
 
 def name_of(cell: nbformat.NotebookNode) -> str:
     """A cell as a message names it."""
-    return f"the cell '{nbgrader_of(cell).get('grade_id', cell.get('id'))}'"
+    return f"the cell '{grader_data(cell).get('grade_id', cell.get('id'))}'"
 
 
 def text_of(notebook: nbformat.NotebookNode) -> str:
@@ -297,7 +290,7 @@ def to_site(course: Path, site: Path = SITE, assignments: Iterable[str | Materia
         if not release.exists():
             raise FileNotFoundError(f"Assignment {of.name} has no release in {course}: build it first.")
         pairs.append((release, Path(site) / release.name))
-    return [write(page, release.read_text(encoding="utf8")) for release, page in pairs]
+    return [write_whole(page, release.read_text(encoding="utf8")) for release, page in pairs]
 
 
 def stale(

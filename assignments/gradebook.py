@@ -2,8 +2,9 @@
 
 nbgrader executes nothing here.  ``record`` writes what ``nbgrader autograde`` would have left: rows in
 ``gradebook.db`` and ``autograded/<student>/<assignment>/<notebook>.ipynb``, made from the released notebook with the
-student's answers and, under each marks cell, the outcome of the checks.  Then ``nbgrader formgrader`` shows the
-derivations that wait for a mark, and ``feedback`` and ``export`` read what is in the gradebook.
+student's answers and, under each marks cell, the outcome of the checks.  Then formgrader (``jupyter lab`` in the course
+folder, address ``/formgrader``) shows the derivations that wait for a mark, and ``feedback`` and ``export`` read what
+is in the gradebook.
 
 What a person put into the gradebook is never changed: marks by hand, extra credit, comments.
 """
@@ -21,7 +22,6 @@ import logging
 import math
 import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -32,6 +32,7 @@ import nbformat
 from tqdm import tqdm
 
 from assignments.course import NOTEBOOKS
+from assignments.files import write_whole
 from assignments.marking import marks_path, release_path
 from assignments.nbgrader_settings import COURSE_ID, db_url, settings, tools_on_path
 from assignments.notebooks import grader_data, rebuild, source_of
@@ -60,7 +61,7 @@ class Recorded(NamedTuple):
     def __str__(self) -> str:
         lines = [
             f"gradebook: {len(self.changed)} students written, {len(self.unchanged)} unchanged",
-            f"to be marked by hand: {len(self.waits)} (nbgrader formgrader)",
+            f"to be marked by hand: {len(self.waits)} (jupyter lab here, address /formgrader)",
         ]
         return "\n".join(lines + self.problems)
 
@@ -460,19 +461,10 @@ def _bytes(notebook: nbformat.NotebookNode) -> bytes:
 
 
 def _replace(path: Path, data: bytes) -> bool:
-    """Write a file whole or not at all, and only if it differs; returns whether it did."""
+    """Write a file if it differs from what is there; returns whether it did."""
     if path.is_file() and path.read_bytes() == data:
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_whole(path, data)
     return True
 
 

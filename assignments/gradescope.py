@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from assignments.marking import write_atomically
+from assignments.files import write_whole
 from vi_helpers.validation import require
 
 #: When students see the outcome: after the marks are published, or at once.
@@ -54,5 +54,5 @@ def results(record: Mapping, *, visibility: str = "after_published") -> dict:
 def write(record: Mapping, path: Path, *, visibility: str = "after_published") -> Path:
     """Write :func:`results` to ``path``, whole or not at all."""
     text = json.dumps(results(record, visibility=visibility), indent=1, ensure_ascii=True, allow_nan=False)
-    write_atomically(Path(path), text + "\n")
+    write_whole(Path(path), text + "\n")
     return Path(path)

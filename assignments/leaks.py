@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from assignments.course import NOTEBOOKS
-from assignments.material import Material, material, nbgrader_of, read_source, split_regions
+from assignments.material import Material, material, read_source, split_regions
+from assignments.notebooks import grader_data
 
 LONG = 25  # characters of a stripped line: shorter ones are everybody's
 ANCHOR = 12  # bare characters by which a secret is looked up
@@ -84,7 +85,7 @@ def needles(of: Material, labels: bool) -> Anchored:
     for cell in read_source(of).cells:
         here = split_regions(cell.source)
         shown += here[0]
-        private += here[1] if nbgrader_of(cell).get("grade_id") != "student_id" else []
+        private += here[1] if grader_data(cell).get("grade_id") != "student_id" else []
     if of.checks.exists():
         private += secrets_of_checks(of.checks.read_text(encoding="utf8"), labels)
     public = bare("\n".join(shown))

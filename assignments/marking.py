@@ -10,8 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
-import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -24,6 +22,7 @@ from tqdm import tqdm
 
 import vi_helpers.grading
 from assignments.course import HERE, NOTEBOOKS, Task, tasks
+from assignments.files import write_whole
 from assignments.notebooks import rebuild, runnable
 from assignments.sandbox import Limits, Sandbox, Sandboxed, StudentError
 from assignments.submissions import Submission, read_submission
@@ -154,22 +153,13 @@ def fingerprint(assignment: str, key: str, release: str, submission: Submission,
     return hashlib.sha256(b"\x1f".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """A half-written file never replaces a good one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf8") as file:
-        file.write(text)
-    os.replace(temporary, path)
-
-
 def keep(path: Path, record: dict) -> float | None:
     """Write a record, with what was there before in its history; return the total that it replaces."""
     old = json.loads(path.read_text(encoding="utf8")) if path.exists() else None
     history = []
     if old:
         history = [*old.pop("history"), old]
-    write_atomically(path, json.dumps(record | {"history": history}, indent=1, ensure_ascii=False) + "\n")
+    write_whole(path, json.dumps(record | {"history": history}, indent=1, ensure_ascii=False) + "\n")
     return old["total"] if old else None
 
 

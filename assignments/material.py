@@ -11,6 +11,7 @@ import jupytext
 import nbformat
 
 from assignments.course import HERE, NOTEBOOKS
+from assignments.notebooks import grader_data
 from vi_helpers.validation import require
 
 BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
@@ -42,14 +43,9 @@ def material(assignment: str | Material) -> Material:
     return Material(assignment, slug, HERE / "sources" / f"{slug}.py", HERE / "checks" / f"{assignment}.py")
 
 
-def nbgrader_of(cell: nbformat.NotebookNode) -> dict:
-    """nbgrader's metadata of a cell, empty where it has none."""
-    return cell.metadata.get("nbgrader", {})
-
-
 def is_marks(cell: nbformat.NotebookNode) -> bool:
     """Whether the cell ends in marks given by machine."""
-    return cell.cell_type == "code" and bool(nbgrader_of(cell).get("grade"))
+    return cell.cell_type == "code" and bool(grader_data(cell).get("grade"))
 
 
 def read_source(assignment: str | Material, key: str = "book", repository: str = "") -> nbformat.NotebookNode:
@@ -65,11 +61,11 @@ def read_source(assignment: str | Material, key: str = "book", repository: str =
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     tidy_metadata(notebook)
     for position, cell in enumerate(notebook.cells):
-        name = nbgrader_of(cell).get("grade_id") or f"cell-{position:02d}"
+        name = grader_data(cell).get("grade_id") or f"cell-{position:02d}"
         for left in ("lines_to_next_cell", "lines_to_end_of_cell_marker"):  # jupytext's own
             cell.metadata.pop(left, None)
         cell["id"] = re.sub(r"[^A-Za-z0-9_-]", "-", name)[:64]
-    setup = next((cell for cell in notebook.cells if nbgrader_of(cell).get("grade_id") == "setup"), None)
+    setup = next((cell for cell in notebook.cells if grader_data(cell).get("grade_id") == "setup"), None)
     for line, value in (('COURSE = "book"', key), ('REPOSITORY = ""', repository)):
         if setup is None or setup.source.splitlines().count(line) != 1:
             raise RuntimeError(f"Assignment {of.name}: the source needs a cell 'setup' with the line {line} once.")

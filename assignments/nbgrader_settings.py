@@ -1,7 +1,7 @@
 """nbgrader's settings for a course folder: one list, as a traitlets ``Config`` and as the folder's own file.
 
-nbgrader looks for ``nbgrader_config.py`` where it is started, so that ``nbgrader formgrader`` in the course folder
-works without an option.
+nbgrader looks for ``nbgrader_config.py`` where it is started, so that formgrader (``jupyter lab`` in the course folder,
+address ``/formgrader``) works without an option.
 """
 
 from __future__ import annotations

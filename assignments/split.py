@@ -243,7 +243,7 @@ Whoever can read it can read every solution.  `submitted/`, `marks/`, `feedback/
 | run every test of the coursework | `make test` |
 | build `source/` and `release/`, and copy the releases to `../public/book/coursework` | `make release` |
 | see the commands that grade, give feedback and export | `.venv/bin/python -m assignments --help` |
-| mark derivations by hand | `.venv/bin/nbgrader formgrader`, started in this folder |
+| mark derivations by hand | `.venv/bin/jupyter lab` in this folder, then the address `/formgrader` |
 
 `course.toml` holds the key of the course, which makes the students' own data.  Keep it while the course runs; take a
 new one every year.  `make course DEST=…` in the project writes this folder again after an update of the book: tools,

@@ -19,7 +19,6 @@ import json
 import os
 import re
 import stat
-import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Callable, Collection, Iterator
@@ -31,6 +30,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import nbformat
 
 from assignments.course import NOTEBOOKS
+from assignments.files import write_whole
 from vi_helpers.validation import require
 
 #: Largest file that is read, in bytes; a larger one is reported.
@@ -677,19 +677,19 @@ def _store(student: str, hands: list[_Hand], course: Path, assignment: str, left
     newest = max(time for _, time in new.values())
     try:
         if newest > 1e9:  # an archive without times has 1980
-            _write(folder / STAMP, f"{_time(newest):%Y-%m-%d %H:%M:%S} UTC\n".encode(), newest)
+            write_whole(folder / STAMP, f"{_time(newest):%Y-%m-%d %H:%M:%S} UTC\n".encode(), newest)
         else:
             (folder / STAMP).unlink(missing_ok=True)
         for file, (data, time) in there.items():
             if data is None:
                 _set_aside(folder / file, earlier)
             elif new.get(file, (None, 0))[0] != data and (data, int(time)) not in kept:
-                _write(_free(earlier, file), data, time)
+                write_whole(_free(earlier, file), data, time)
         for file, (data, time) in new.items():
             if there.get(file, (None, 0))[0] == data:
                 done.unchanged.append(shown(file))
             else:
-                _write(folder / file, data, time)
+                write_whole(folder / file, data, time)
                 done.stored.append(shown(file))
         for file in set(there) - set(new):
             (folder / file).unlink(missing_ok=True)
@@ -710,21 +710,6 @@ def _set_aside(path: Path, earlier: Path) -> None:
     """Move a file that is too large to be read."""
     earlier.mkdir(parents=True, exist_ok=True)
     os.replace(path, _free(earlier, path.name))
-
-
-def _write(path: Path, data: bytes, time: float) -> None:
-    """Write a file whole or not at all, with the time it was handed in."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.utime(temporary, (time, time))
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def read_roster(course: Path) -> list[dict[str, str]]:

@@ -30,4 +30,10 @@ def configuration(environment: Mapping[str, str]) -> dict:
             "path_to_book": ".",
         }
         config["html"]["use_repository_button"] = config["html"]["use_issues_button"] = True
+        if repository.startswith("https://github.com/"):  # the one host that both know how to read from
+            config["launch_buttons"] = {
+                "notebook_interface": "jupyterlab",
+                "colab_url": "https://colab.research.google.com",
+                "binderhub_url": "https://mybinder.org",
+            }
     return config

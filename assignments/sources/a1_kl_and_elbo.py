@@ -6,7 +6,6 @@
 # ---
 
 # %% [markdown]
-# (coursework-a1)=
 # # Assignment 1: KL and ELBO
 #
 # 20 points: 15 by machine, 5 by hand. Allow about four hours.

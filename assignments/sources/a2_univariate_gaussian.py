@@ -6,7 +6,6 @@
 # ---
 
 # %% [markdown]
-# (coursework-a2)=
 # # Assignment 2: Univariate Gaussian
 #
 # 20 points: 15 by machine, 5 by hand. Allow about five hours.

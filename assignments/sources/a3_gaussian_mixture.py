@@ -6,7 +6,6 @@
 # ---
 
 # %% [markdown]
-# (coursework-a3)=
 # # Assignment 3: A Gaussian mixture, climbed by hand and by chance
 #
 # 20 points: 15 are marked by machine, 5 (the derivation) by hand. Allow 6 hours.

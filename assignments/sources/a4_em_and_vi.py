@@ -6,7 +6,6 @@
 # ---
 
 # %% [markdown]
-# (coursework-a4)=
 # # Assignment 4: EM against variational inference
 #
 # 20 points: 15 are marked by machine, 5 (the derivation) by hand. Allow 5 hours.

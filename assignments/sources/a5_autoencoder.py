@@ -6,7 +6,6 @@
 # ---
 
 # %% [markdown]
-# (coursework-a5)=
 # # Assignment 5: A variational autoencoder
 #
 # A variational autoencoder is one bound and two networks. The networks are the easy part: a library makes them. What goes wrong in practice is the bound. A mean in place of a sum, a logarithm of a standard deviation in place of a variance, a sign: the program still runs, the loss still falls, and the pictures still look like digits. In this assignment you write every term of the bound yourself, hold it against cases where the answer is known exactly, and only then train.

@@ -6,7 +6,6 @@
 # ---
 
 # %% [markdown]
-# (coursework-a6)=
 # # Assignment 6: Topics of a document, and the chain beside them
 #
 # 20 points: 15 by machine, 5 by hand for the derivation. Expect about 6 hours.

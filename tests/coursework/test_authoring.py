@@ -16,8 +16,9 @@ from nbconvert import HTMLExporter
 from assignments import authoring
 from assignments.course import NOTEBOOKS, tasks
 from assignments.leaks import needles, search
-from assignments.material import is_marks, material, nbgrader_of, read_source, split_regions
+from assignments.material import is_marks, material, read_source, split_regions
 from assignments.nbgrader_settings import db_url, settings, write_settings
+from assignments.notebooks import grader_data
 from tests.coursework import toy
 
 BUILT_SITE = authoring.HELPERS / "_build" / "html"
@@ -25,7 +26,7 @@ BUILT_SITE = authoring.HELPERS / "_build" / "html"
 
 def marks(path: Path) -> dict[str, float]:
     cells = filter(is_marks, nbformat.read(path, nbformat.NO_CONVERT).cells)
-    return {nbgrader_of(cell)["grade_id"]: authoring.marks_of(cell) for cell in cells}
+    return {grader_data(cell)["grade_id"]: authoring.marks_of(cell) for cell in cells}
 
 
 def sources(path: Path) -> dict[str, str]:
@@ -163,6 +164,13 @@ def test_a_source_whose_reference_fails_is_refused_with_the_name_of_the_cell(old
     with pytest.raises(RuntimeError, match=message):
         authoring.build(bad, fresh, key="k")
     assert not (fresh / "release").exists()
+
+
+def test_a_cell_that_takes_too_long_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(authoring, "TIMEOUT", 2)
+    endless = toy.SOURCE.replace('STUDENT_ID = "instructor"', "while True: pass")
+    with pytest.raises(RuntimeError, match=r"Assignment toy: the cell 'student_id' takes more than 2 s"):
+        authoring.build(toy.write(tmp_path, endless), tmp_path / "course", key="k")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import time
 import nbformat
 import pytest
 
-from assignments import marking
+from assignments import files, marking
 from assignments.course import NOTEBOOKS, Task, module
 from assignments.marking import grade, keep, marks_path, records
 from assignments.notebooks import rebuild, runnable
@@ -137,7 +137,7 @@ def test_a_half_written_mark_never_replaces_a_good_one(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(marking.os, "replace", full_disk)
+    monkeypatch.setattr(files.os, "replace", full_disk)
     with pytest.raises(OSError, match="no space"):
         keep(path, {"total": 2.0})
     assert json.loads(path.read_text()) == {"total": 1.0, "history": []}

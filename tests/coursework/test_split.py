@@ -14,7 +14,8 @@ import pytest
 from assignments import split
 from assignments.authoring import read_course
 from assignments.leaks import search
-from assignments.material import material, nbgrader_of
+from assignments.material import material
+from assignments.notebooks import grader_data
 from tests.coursework import toy
 
 pytestmark = pytest.mark.skipif(not (split.ROOT / "_toc.yml").exists(), reason="needs the whole project")
@@ -91,7 +92,7 @@ def test_the_coursework_pages_are_made_with_the_key_and_repository_of_the_course
     assert len(key) == 16
     page = trees.public / "book" / "coursework" / f"{material(REAL).slug}.ipynb"
     cells = nbformat.read(page, nbformat.NO_CONVERT).cells
-    setup = next(cell for cell in cells if nbgrader_of(cell).get("grade_id") == "setup")
+    setup = next(cell for cell in cells if grader_data(cell).get("grade_id") == "setup")
     assert f'COURSE = "{key}"\nREPOSITORY = "https://example.org/course/book"\n' in setup.source
     assert page.read_bytes() == (trees.private / "release" / REAL / page.name).read_bytes()
 

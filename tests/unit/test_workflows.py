@@ -59,3 +59,12 @@ def test_a_local_build_names_no_repository_and_a_published_one_names_its_own():
     published = configuration({"BOOK_URL": "https://a.example/b", "BOOK_REPOSITORY": "https://h.example/o/r"})
     assert published["html"]["baseurl"] == "https://a.example/b/"
     assert published["repository"]["url"] == "https://h.example/o/r"
+
+
+def test_a_page_can_be_launched_where_colab_and_binder_find_it():
+    from book_config import configuration
+
+    assert "launch_buttons" not in configuration({})
+    assert "launch_buttons" not in configuration({"BOOK_REPOSITORY": "https://h.example/o/r"})
+    buttons = configuration({"BOOK_REPOSITORY": "https://github.com/o/r"})["launch_buttons"]
+    assert {"colab_url", "binderhub_url"} <= set(buttons)

@@ -28,7 +28,7 @@ from assignments.course import HERE, NOTEBOOKS
 from assignments.files import write_whole
 from assignments.leaks import leaks, search
 from assignments.material import Material, is_marks, material, read_source, tidy_metadata
-from assignments.nbgrader_settings import settings, tools_on_path, write_settings
+from assignments.nbgrader_settings import CODE_STUB, settings, tools_on_path, write_settings
 from assignments.notebooks import grader_data
 from vi_helpers.validation import require
 
@@ -165,6 +165,8 @@ def finish_release(notebook: nbformat.NotebookNode, of: Material) -> None:
             line = f"@{grader_data(cell)['grade_id']} (leave this line)"
             if line not in cell.source:  # nbgrader puts its stub in place of a whole cell that has no region
                 raise RuntimeError(f"Assignment {of.name}: {name_of(cell)} has no region or no line '# {line}'.")
+        if grader_data(cell).get("grade_id") == "student_id":
+            cell.source = cell.source.replace(f"\n{CODE_STUB}", "")  # nothing is to be written below the id
     run(notebook, of.name, [HELPERS])
     for cell in filter(is_marks, notebook.cells):
         if marks_of(cell) != 0.0:

@@ -181,6 +181,10 @@ case("ignores_signals", kl_gamma=0)(
     )
 )
 case("allocates_60_GB", kl_gamma=0)(first_line("kl_gamma", "b = [bytearray(10**9) for _ in range(60)]"))
+case("allocates_3_GB", kl_gamma=0)(first_line("kl_gamma", "b = np.zeros(3 * 10**9, dtype=np.uint8)"))
+case("starts_ten_processes", kl_gamma=0)(
+    first_line("kl_gamma", "import os, time\nfor _ in range(10):\n    if os.fork() == 0:\n        time.sleep(60)")
+)
 case("shared_memory", kl_gamma=0)(first_line("kl_gamma", "import mmap\nm = mmap.mmap(-1, 60 * 10**9)"))
 case("kills_all", kl_gamma=0)(first_line("kl_gamma", "import os\nos.kill(-1, 9)\nos.kill(os.getpid(), 9)"))
 case("huge_answer", kl_gamma=0)(first_line("kl_gamma", "return 'y' * 10**8"))

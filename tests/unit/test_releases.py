@@ -108,7 +108,9 @@ def test_every_answer_is_a_stub(path):
     answers = [cell for cell in cells_of(path) if setting(cell, "solution")]
     assert len(answers) >= len(machine_marked(path)) + 2  # the student's id and the derivation
     for cell in answers:
-        if cell.cell_type == "code":
+        if setting(cell, "grade_id") == "student_id":
+            assert cell.source.splitlines()[1:] == ['STUDENT_ID = "student"  # the id that you hand in under']
+        elif cell.cell_type == "code":
             assert STUB in cell.source, cell.id
             assert solved_parts(cell.source) == [], cell.id
         else:

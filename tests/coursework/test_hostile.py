@@ -4,6 +4,7 @@ One class hands in everything at once and is marked two at a time, as it would b
 """
 
 import copy
+import functools
 import json
 import os
 import resource
@@ -15,6 +16,7 @@ import nbformat
 import pytest
 
 import assignments
+from assignments import marking
 from assignments.course import NOTEBOOKS, tasks
 from assignments.marking import grade, records
 from assignments.notebooks import grader_data
@@ -368,34 +370,61 @@ def _store(course, student, text):
 # --- the table ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def batch(tmp_path_factory):
-    """The whole class, marked: the course folder, the records by student, what was said, and the seconds."""
-    course = make_course(tmp_path_factory.mktemp("class"), A)
-    for student, (_, store) in CASES.items():
-        store(course, student)
-    said, start = [], time.perf_counter()
-    done = grade(course, A, KEY, limits=LIMITS, say=said.append)
-    seconds = time.perf_counter() - start
-    return course, {record["student"]: record for record in records(course, A)}, done, said, seconds
+#: Hand-ins that are stopped by walls or limits which some platforms lack, and would do harm there.
+NEED_WALLS = {"kills_all", "fork_bomb", "fork_bomb_in_a_call", "starts_ten_processes", "spies", "link_to_somebody_else"}
+NEED_WALLS |= {"allocates_60_GB", "allocates_3_GB", "shared_memory"}
+
+
+@functools.cache
+def walls():
+    """The level of isolation of this machine, and what it lacks."""
+    with Sandbox() as sandbox:
+        return sandbox.level, tuple(sandbox.lacking)
 
 
 def needs_walls():
-    with Sandbox() as sandbox:
-        if sandbox.level == "limits":
-            pytest.skip(f"no walls on this machine: it lacks {', '.join(sandbox.lacking)}")
+    level, lacking = walls()
+    if level == "limits":
+        pytest.skip(f"no walls on this machine: it lacks {'; '.join(lacking)}")
+
+
+def handed_in():
+    return CASES.keys() - NEED_WALLS if walls()[0] == "limits" else CASES.keys()
+
+
+HOMES = []  # where the sandboxes of this class lived: every process of theirs names one
+
+
+class Remembered(Sandbox):
+    def _start_nursery(self):
+        super()._start_nursery()
+        HOMES.append(self._home)
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory):
+    """The whole class, marked: the course folder, the records by student, and what the batch says it did."""
+    course = make_course(tmp_path_factory.mktemp("class"), A)
+    for student in handed_in():
+        CASES[student][1](course, student)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(marking, "Sandbox", Remembered)
+        done = grade(course, A, KEY, limits=LIMITS)
+    return course, {record["student"]: record for record in records(course, A)}, done
 
 
 @pytest.mark.parametrize("student", CASES)
 def test_it_gets_the_mark_it_deserves(batch, student):
+    if student in NEED_WALLS:
+        needs_walls()
     record = batch[1][student]
     assert {name: task["points"] for name, task in record["tasks"].items()} == CASES[student][0], record["messages"]
 
 
 def test_nothing_stops_the_batch(batch):
-    _, marks, done, _, _ = batch
+    _, marks, done = batch
     assert done.failed == []
-    assert sorted(done.marked) == sorted(marks) == sorted(CASES)
+    assert sorted(done.marked) == sorted(marks) == sorted(handed_in())
 
 
 def test_every_mark_that_is_not_full_is_explained(batch):
@@ -414,24 +443,17 @@ def test_nothing_is_left_running_or_lying_about(batch):
     course = batch[0]
     assert not list(course.parent.rglob("climbed.txt"))
     assert not Path("/climbed.txt").exists()
-    left = [
-        p for p in Path("/proc").glob("[0-9]*/cmdline") if b"worker.py" in _bytes(p) and str(os.getpid()) in _parent(p)
-    ]
-    assert left == []
+    assert HOMES
+    assert not [home for home in HOMES if home.exists()]
+    running = [_bytes(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not [line for line in running if any(str(home).encode() in line for home in HOMES)]
 
 
 def _bytes(path):
     try:
         return path.read_bytes()
-    except OSError:
+    except OSError:  # it ended meanwhile
         return b""
-
-
-def _parent(path):
-    try:
-        return path.with_name("stat").read_text().rsplit(")", 1)[1].split()[1]
-    except OSError:
-        return ""
 
 
 def test_a_spy_sees_nothing(batch):
@@ -445,15 +467,6 @@ def test_what_was_asked_does_not_come_back(batch):
     text = json.dumps(batch[1]["tells_what_it_was_asked"])
     assert "asked" not in text.lower().replace("tells_what_it_was_asked", "")
     assert "raised Exception" in text
-
-
-def test_the_fork_bomb_is_over(batch):
-    """After the batch nothing runs under the user ids of students."""
-    ids = set()
-    for status in Path("/proc").glob("[0-9]*/status"):
-        text = _bytes(status).decode(errors="replace")
-        ids |= {int(line.split()[1]) for line in text.splitlines() if line.startswith("Uid:")}
-    assert not {number for number in ids if 40000 <= number < 60000} or os.geteuid() != 0
 
 
 def test_each_student_has_a_user_id_and_an_empty_folder_of_their_own():

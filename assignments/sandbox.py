@@ -40,7 +40,7 @@ LEVELS = {
     "limits": [
         "a file tree of their own: students' code can read what its user can read, hidden checks included",
         "no network: students' code can reach other machines",
-        "process namespaces: students' code can stop this user's programs, and what it leaves running ends by group only",
+        "process namespaces: students' code can stop this user's programs; what it leaves running ends by group",
     ],
 }
 

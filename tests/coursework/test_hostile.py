@@ -435,6 +435,25 @@ def test_every_mark_that_is_not_full_is_explained(batch):
             assert record["messages"] or notes or failed, student
 
 
+@pytest.mark.parametrize(
+    ("student", "why"),
+    [
+        ("loops", "took longer than 6 s"),
+        ("ignores_signals", "took longer than 6 s"),
+        ("kills_all", "raised ProcessLookupError"),
+        ("huge_answer", "gave an answer that is too long"),
+        ("answers_for_the_grader", "wrote where only the grader may write"),
+        ("allocates_3_GB", "raised MemoryError"),
+        ("starts_ten_processes", "raised BlockingIOError"),
+        ("syntax_error", "does not define kl_gamma"),
+    ],
+)
+def test_the_student_is_told_why(batch, student, why):
+    if student in NEED_WALLS:
+        needs_walls()
+    assert f"Your code {why}." in batch[1][student]["tasks"]["kl_gamma"]["note"]
+
+
 def test_memory_stays_bounded(batch):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if os.uname().sysname == "Darwin" else 1024) < 2000
 

@@ -38,7 +38,7 @@ LEVELS = {
     "root": [],
     "user": [NO_USER_ID],
     "limits": [
-        "a file tree of their own: students' code can read what its user can read, hidden checks included",
+        "a file tree of their own: students' code can read hidden checks and the book's answers, where its user can",
         "no network: students' code can reach other machines",
         "process namespaces: students' code can stop this user's programs; what it leaves running ends by group",
     ],

@@ -12,13 +12,14 @@ from types import MappingProxyType
 
 import nbformat
 
-from assignments.authoring import Course, write_course
+from assignments.authoring import BOOK, SITE, Course, read_course, write_course
 from assignments.course import NOTEBOOKS, Wrong
 from assignments.material import read_source
 from assignments.notebooks import grader_data
 
-KEY = "book"  # the course key of the notebooks that the book shows
-SITE = Path(__file__).parents[2] / "book" / "coursework"
+ROOT = Path(__file__).parents[2]
+#: The course key of the notebooks in ``SITE``: the book's own, or in an instructor's folder the course's.
+KEY = read_course(ROOT).key if (ROOT / "course.toml").exists() else BOOK
 NO_ANSWERS: Mapping[str, str] = MappingProxyType({})
 MARKERS = re.compile(r"^[ \t]*### (?:BEGIN|END) SOLUTION[^\n]*\n?", re.M)
 

@@ -360,6 +360,29 @@ def tells(handed_in):
     ).source = "def kl_gamma(*a, **k):\n    kind = type(f'Asked{a}', (Exception,), {})\n    raise kind(f'asked {a}')"
 
 
+LINE = """
+import json
+plainly = json.dumps
+def kl_gamma(*a, **k):
+    json.dumps = lambda message: {instead}
+    return 0.0
+"""
+
+
+@case("tells_by_the_line", kl_gamma=0, elbo=0, evidence=0, two_fits=0)  # it spoils every later answer of its own
+@changed
+def tells_by_the_line(handed_in):
+    """Its own process writes the answer, so it can write more than an answer holds: nothing of it may be shown."""
+    instead = "plainly({**message, 'raised': f'asked {a}'})"
+    cell_of(handed_in, "kl_gamma").source = LINE.replace("{instead}", instead)
+
+
+@case("deep_line", kl_gamma=0)
+@changed
+def deep_line(handed_in):
+    cell_of(handed_in, "kl_gamma").source = LINE.replace("{instead}", "'[' * 10**5 + ']' * 10**5")
+
+
 def _store(course, student, text):
     path = course / "submitted" / student / A / f"{NOTEBOOKS[A]}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -481,11 +504,13 @@ def test_a_spy_sees_nothing(batch):
     assert message == "Cell 'student_id': RuntimeError: seen: []"
 
 
-def test_what_was_asked_does_not_come_back(batch):
-    """The hidden arguments reach the student's function; an exception must not carry them into the feedback."""
-    text = json.dumps(batch[1]["tells_what_it_was_asked"])
-    assert "asked" not in text.lower().replace("tells_what_it_was_asked", "")
-    assert "raised Exception" in text
+@pytest.mark.parametrize("student", ["tells_what_it_was_asked", "tells_by_the_line"])
+def test_what_was_asked_does_not_come_back(batch, student):
+    """The hidden arguments reach the student's function; nothing that it raises or sends carries them into feedback."""
+    text = json.dumps(batch[1][student])
+    assert "asked" not in text.replace("tells_what_it_was_asked", "")
+    assert "Asked" not in text
+    assert "Your code raised" in text
 
 
 def test_each_student_has_a_user_id_and_an_empty_folder_of_their_own():
@@ -527,6 +552,17 @@ def test_a_nursery_that_was_killed_is_started_again():
             assert student.value("x") == 1  # a student's process does not depend on it
         with sandbox.student([["a", "x = 2"]], "s", KEY, A) as student:
             assert student.value("x") == 2
+
+
+def test_a_function_that_took_too_long_is_not_asked_again():
+    cells = [["a", "def f():\n    while True: pass\ndef g():\n    return 1"]]
+    with Sandbox(Limits(call_s=1.5)) as sandbox, sandbox.student(cells, "s", KEY, A) as student:
+        start = time.monotonic()
+        for _ in range(5):
+            with pytest.raises(StudentError, match="took longer"):
+                student.call("f")()
+        assert student.call("g")() == 1
+        assert time.monotonic() - start < 6.0
 
 
 def test_time_for_the_whole_notebook_is_limited():

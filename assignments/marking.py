@@ -30,6 +30,7 @@ from assignments.submissions import Submission, read_submission
 #: What the mark of a submission depends on beside the submission itself, the release and the course key.
 RULES = ("course.py", "marking.py", "notebooks.py", "sandbox.py", "submissions.py", "values.py", "worker.py")
 
+UNSET = "student"  # the id that the released notebooks hold
 #: What a check raises when a student's value has no use for it: None, a wrong shape, text.
 UNFIT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 
@@ -95,7 +96,8 @@ def mark(
         return _summary(nothing, notes, messages)
     if named != student_id.strip().lower():
         messages.append(f"STUDENT_ID in your notebook is not the id that you handed in under ({student_id}).")
-        notes.append(f"STUDENT_ID is {named!r}: own data of somebody else?")
+        unset = named in ("", UNSET)
+        notes.append("STUDENT_ID was not set." if unset else f"STUDENT_ID is {named!r}: own data of somebody else?")
     return _summary(marks, notes, messages)
 
 
@@ -204,8 +206,7 @@ def grade(
         return batch
 
     with Sandbox(limits, level) as sandbox:
-        for feature in sandbox.lacking:
-            say(f"WARNING: isolation on this machine lacks {feature}")
+        warn(sandbox, say)
 
         def one(student_id: str) -> dict:
             submission, current = read(student_id)
@@ -242,12 +243,21 @@ def record(
     }
 
 
-def mark_folder(course: Path, assignment: str, key: str, folder: Path, student_id: str) -> dict:
+def warn(sandbox: Sandbox, say: Callable[[str], None]) -> None:
+    """Say loudly what this machine's isolation lacks."""
+    for feature in sandbox.lacking:
+        say(f"WARNING: isolation on this machine lacks {feature}")
+
+
+def mark_folder(
+    course: Path, assignment: str, key: str, folder: Path, student_id: str, say: Callable[[str], None] = tqdm.write
+) -> dict:
     """The mark of one folder that somebody else collected, such as Gradescope's; nothing is kept."""
     text, limits = release_text(course, assignment), Limits()
     submission = read_submission(folder, assignment)
     current = fingerprint(assignment, key, text, submission, limits)
     with Sandbox(limits) as sandbox:
+        warn(sandbox, say)
         marks = mark(assignment, submission, student_id, key, sandbox, nbformat.reads(text, as_version=4))
         return record(assignment, student_id, submission, current, sandbox.level, marks) | {"history": []}
 

@@ -45,8 +45,8 @@ LEVELS = {
 }
 
 
-#: What must work in a student's process: an answer, and a module of Python that is not loaded yet.
-PROBE = "import encodings.idna, json\nanswer = 6 * 7"
+#: What must work in a student's process: an answer, and modules of Python and of a package that are not loaded yet.
+PROBE = "import encodings.idna, scipy.ndimage\nanswer = 6 * 7"
 
 
 START_S = 30.0  # for a process that is not yet the student's

@@ -5,7 +5,7 @@ forks for every student, so that a student costs milliseconds and not two second
 check, a mark, or another student's work.  For each request it receives two sockets: the student's line to the grader,
 and a leash; when the grader lets go of the leash, every process of that student is killed.
 
-A student's process gets namespaces of its own (processes, network, mounts, IPC), an empty ``/tmp`` in memory, a user
+A student's process gets namespaces of its own (processes, network, mounts, IPC), an empty folder in memory, a user
 id of its own, and limits on memory, files, time and processes; only then does it read the first line of the
 student's code.  What cannot be had on a platform is reported to the grader, which says so.
 """
@@ -21,6 +21,7 @@ import resource
 import select
 import shutil
 import signal
+import site
 import socket
 import sys
 import tempfile
@@ -35,7 +36,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 
 KEPT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}  # statvfs flag: the mount flag it is
 MNT_DETACH, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 2, 24, 38
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-TOOLS = "/grader"  # where the student's side of the tools is seen
+TOOLS, SCRATCH = "/grader", "/scratch"  # the tools, and a student's own folder, as seen behind the walls
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/localtime")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
@@ -102,13 +103,16 @@ def wall_in(root: str, tools: str) -> None:
     """Leave the machine's file tree for one that holds the system, this Python and the tools, all read-only."""
     mount(None, "/", None, MS_REC | MS_PRIVATE)
     mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=4m,mode=755")
-    python = {place(p) for p in (sys.prefix, sys.base_prefix) for place in (str, os.path.realpath)}
+    mine = [sys.prefix, sys.base_prefix, *({site.getusersitepackages()} & set(sys.path))]
+    python = {place(path) for path in mine for place in (str, os.path.realpath)}
     for path in (*SYSTEM, *DEVICES, *sorted(python)):
         if os.path.lexists(path) and not any(path.startswith(f"{p}/") for p in SYSTEM if os.path.isdir(p)):
             bind_read_only(path, root + path)
     bind_read_only(tools, root + TOOLS)
-    for folder in ("/tmp", "/proc", "/old"):
+    for folder in (SCRATCH, "/proc", "/old"):
         os.makedirs(root + folder, exist_ok=True)
+    if not os.path.lexists(root + "/tmp"):  # it is there when this Python lies below it
+        os.symlink(SCRATCH, root + "/tmp")
     os.chdir(root)
     libc_call("syscall", PIVOT_ROOT[os.uname().machine], b".", b"old")
     os.chdir("/")
@@ -314,11 +318,11 @@ def start_student(connection: socket.socket, leash: socket.socket, settings: dic
             own_user_namespace(proc, 1000)
         libc_call("unshare", NEWNS | NEWPID | NEWIPC | NEWNET | NEWUTS)
 
-    def private_tmp() -> None:
+    def own_folder() -> None:
         owner = f",uid={user},gid={user}" if user is not None else ""
-        mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, f"size=64m,nr_inodes=4096,mode=700{owner}")
+        mount("tmpfs", SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, f"size=64m,nr_inodes=4096,mode=700{owner}")
 
-    scratch = "/tmp"
+    scratch = SCRATCH
     if not walled:
         scratch = tempfile.mkdtemp(dir=settings["home"], prefix="student-")
         if user is not None:
@@ -327,7 +331,7 @@ def start_student(connection: socket.socket, leash: socket.socket, settings: dic
     if child == 0:
         try:
             leash.close()
-            become_student(connection, settings, user, scratch, private_tmp if walled else lambda: None)
+            become_student(connection, settings, user, scratch, own_folder if walled else lambda: None)
         finally:
             os._exit(0)
     connection.close()

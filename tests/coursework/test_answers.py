@@ -101,8 +101,9 @@ def test_points_are_fifteen_by_machine_and_five_by_hand(assignment):
 def test_somebody_elses_numbers_are_noticed(sandbox, assignment):
     """A notebook handed on to a friend: the own data are not the friend's."""
     record = marked(sandbox, assignment, notebook(assignment, "anna"), "ben")
-    assert any("STUDENT_ID" in note for note in record["notes"])
+    assert record["notes"] == ["STUDENT_ID is 'anna': own data of somebody else?"]
     assert record["total"] < 15, "no task depends on the student's own data"
+    assert marked(sandbox, assignment, notebook(assignment, "student"), "ben")["notes"] == ["STUDENT_ID was not set."]
 
 
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)

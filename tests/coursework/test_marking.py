@@ -99,6 +99,7 @@ def test_a_submission_that_the_grader_fails_on_stops_nobody_and_keeps_its_mark(t
     batch = grade(course, "a1", KEY, fresh=True, say=said.append)
     assert batch.failed == [("s01", "SandboxError: no process could be started")]
     assert batch.marked == ["s00", "s02"]
+    assert batch.lowered == []
     assert any("s01 was not marked" in text for text in said)
     assert marks_path(course, "a1", "s01").read_text() == before
 

@@ -48,7 +48,7 @@ serve: $(INSTALLED)
 
 lint: $(INSTALLED)
 	@echo "== ruff"
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check vi_helpers scripts tests $(wildcard assignments)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check vi_helpers scripts tests assignments
 
 VAE := $(BIN)/python -m vi_helpers.vae
 SHIPPED := vi_helpers/vae/references

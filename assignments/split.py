@@ -229,7 +229,8 @@ test: $(INSTALLED)
 \t@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -q tests
 
 release: $(INSTALLED)
-\t@$(BIN)/python -m assignments.split --release
+\t@$(BIN)/python -m assignments release all
+\t@$(BIN)/python -m assignments.authoring --course .
 """
 
 README = """# The instructor's folder of the course

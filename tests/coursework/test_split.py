@@ -139,6 +139,21 @@ def test_the_private_tree_collects_its_tests_and_its_makefile_parses(trees):
     assert result.returncode == 0, result.stdout[-3000:]
     help_text = subprocess.run(["make", "-C", str(trees.private)], capture_output=True, text=True, check=True).stdout
     assert "make release" in help_text
+    dry = ["make", "-C", str(trees.private), "-n", "-o", ".venv/.installed", "release"]
+    commands = subprocess.run(dry, capture_output=True, text=True, check=True).stdout
+    assert "-m assignments release all" in commands
+    assert "-m assignments.authoring --course ." in commands
+
+
+def test_the_releases_of_a_course_become_the_pages_of_its_public_tree(trees):
+    page = trees.public / "book" / "coursework" / f"{material(REAL).slug}.ipynb"
+    before = page.read_bytes()
+    page.write_text("old")
+    code = "from pathlib import Path; from assignments.authoring import to_site; "
+    code += f"to_site(Path('.'), assignments=['{REAL}'])"
+    result = python("-c", code, folder=trees.private, path=[trees.private, trees.public])
+    assert result.returncode == 0, result.stderr
+    assert page.read_bytes() == before
 
 
 # --- updates -----------------------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@
 # and [The ELBO](../foundations/elbo.ipynb).
 #
 # Rules. Leave the lines that start with `# @` and the names of functions and variables as they are; extra cells are
-# fine. When your work is graded only NumPy, SciPy and `vi_helpers.grading` are there: the rest of the book's package
-# is closed then. Logarithms are natural, so divergences and bounds are in nats.
+# fine. When your work is marked, only NumPy, SciPy and `vi_helpers.grading` are there: the rest of the book's
+# package is closed then. Logarithms are natural, so divergences and bounds are in nats.
 
 # %% tags=["hide-input"] nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import importlib.util
@@ -65,7 +65,7 @@ STUDENT_ID = "instructor"
 ### END SOLUTION
 
 # %% [markdown]
-# ## 1. Two normals (2 points)
+# ## Task 1: two normals (2 points)
 #
 # The divergence between two normals is the brick of which many ELBOs are built; you will meet it again inside the
 # variational autoencoder. Write
@@ -120,7 +120,7 @@ checks += hidden_checks("a1", "kl_normal", globals())
 score(2, checks)
 
 # %% [markdown]
-# ## 2. Two Gammas (3 points)
+# ## Task 2: two Gammas (3 points)
 #
 # Precisions, rates and waiting times are positive, and the Gamma is their usual family. Two conventions compete. In
 # this course $\mathrm{Gamma}(\alpha,\beta)$ has the shape $\alpha$ (`concentration`) and the **rate** $\beta$ (`rate`),
@@ -175,7 +175,7 @@ checks += hidden_checks("a1", "kl_gamma", globals())
 score(3, checks)
 
 # %% [markdown]
-# ## 3. An ELBO with every constant (4 points)
+# ## Task 3: an ELBO with every constant (4 points)
 #
 # A quantity $\mu$ is measured $N$ times. The noise is known, given as a **precision** $\lambda$, one over the variance:
 #
@@ -239,7 +239,7 @@ checks += hidden_checks("a1", "elbo", globals())
 score(4, checks)
 
 # %% [markdown]
-# ## 4. The bound and what is missing (3 points)
+# ## Task 4: the bound and what is missing (3 points)
 #
 # For the model of task 3 the exact answers exist, so you can watch the identity of the chapter at work:
 #
@@ -317,7 +317,7 @@ checks += hidden_checks("a1", "evidence", globals())
 score(3, checks)
 
 # %% [markdown]
-# ## 5. One normal for two peaks (3 points)
+# ## Task 5: one normal for two peaks (3 points)
 #
 # A buoy has gone adrift along a coast. Two ocean models disagree, and together they give a posterior of its position
 # $z$, in kilometres, with two peaks: `weights`, `locs` and `scales` (standard deviations) of two normals. You may
@@ -403,7 +403,7 @@ checks += hidden_checks("a1", "two_fits", globals())
 score(3, checks)
 
 # %% [markdown]
-# ## 6. By hand: one identity, two roads (5 points)
+# ## Task 6, by hand: one identity, two roads (5 points)
 #
 # Let $p(x,z)$ be any model and $q(z)$ any density that is positive where $p(z\mid x)$ is, and nowhere else.
 #

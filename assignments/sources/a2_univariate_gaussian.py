@@ -21,8 +21,8 @@
 # and [Univariate Gaussian](../toy/univariate_gaussian.ipynb).
 #
 # Rules. Leave the lines that start with `# @` and the names of functions and variables as they are; extra cells are
-# fine. When your work is graded only NumPy, SciPy and `vi_helpers.grading` are there: the rest of the book's package
-# is closed then. Logarithms are natural, so divergences and bounds are in nats.
+# fine. When your work is marked, only NumPy, SciPy and `vi_helpers.grading` are there: the rest of the book's
+# package is closed then. Logarithms are natural, so divergences and bounds are in nats.
 
 # %% tags=["hide-input"] nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import importlib.util
@@ -87,7 +87,7 @@ STUDENT_ID = "instructor"
 # prior of $\mu$ contains $\tau$, too.
 
 # %% [markdown]
-# ## 1. The two updates, and the loop (4 points)
+# ## Task 1: the two updates, and the loop (4 points)
 #
 # Coordinate ascent holds one factor and replaces the other by the best one. Write
 #
@@ -178,7 +178,7 @@ checks += hidden_checks("a2", "updates", globals())
 score(4, checks)
 
 # %% [markdown]
-# ## 2. The ELBO (4 points)
+# ## Task 2: the ELBO (4 points)
 #
 # The ELBO is the instrument on the dashboard: it must rise at every update, and a value that falls means an error.
 # Write it for any `prior` and any `q`, whether or not $q$ comes from an update,
@@ -257,7 +257,7 @@ checks += hidden_checks("a2", "elbo", globals())
 score(4, checks)
 
 # %% [markdown]
-# ## 3. The exact evidence (3 points)
+# ## Task 3: the exact evidence (3 points)
 #
 # Here both integrals can be done: first over $\mu$, then over $\tau$. The exact posterior is of the same form as the
 # prior. Write `log_evidence`, again with every constant and also for `x = []`. What should happen to
@@ -311,7 +311,7 @@ checks += hidden_checks("a2", "log_evidence", globals())
 score(3, checks)
 
 # %% [markdown]
-# ## 4. Your own weighings: the climb (2 points)
+# ## Task 4: the climb, on your own weighings (2 points)
 #
 # Run `cavi` on your data `x` with the prior `OWN_PRIOR`. Put into
 #
@@ -355,7 +355,7 @@ checks += hidden_checks("a2", "climb", globals())
 score(2, checks)
 
 # %% [markdown]
-# ## 5. Too narrow, by how much? (2 points)
+# ## Task 5: too narrow, by how much? (2 points)
 #
 # A factorised $q$ cannot know that $\mu$ is less certain where $\tau$ is small. `exact_sd` returns the standard
 # deviation of $\mu$ under the **exact** posterior, with $\tau$ integrated out. (It exists when $a_0+N/2>1$.)
@@ -412,7 +412,7 @@ checks += hidden_checks("a2", "too_narrow", globals())
 score(2, checks)
 
 # %% [markdown]
-# ## 6. By hand: the update of the rate (5 points)
+# ## Task 6, by hand: the update of the rate (5 points)
 #
 # Derive the best $q(\tau)$ for a given $q(\mu)=\mathcal{N}(m,s^2)$: show that it is a Gamma, and find its
 # concentration and its rate. Start from the general update of coordinate ascent. Name the expectations that you need

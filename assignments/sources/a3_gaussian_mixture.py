@@ -8,7 +8,7 @@
 # %% [markdown]
 # # Assignment 3: A Gaussian mixture, climbed by hand and by chance
 #
-# 20 points: 15 are marked by machine, 5 (the derivation) by hand. Allow 6 hours.
+# 20 points: 15 by machine, 5 by hand. Allow about six hours.
 #
 # After it you can
 #
@@ -19,8 +19,9 @@
 #
 # Before it, read [The ELBO](../foundations/elbo.ipynb), [Two ways to climb it](../foundations/climbing.ipynb) and [Gaussian mixture](../toy/gaussian_mixture.ipynb).
 #
-# Rules: leave the `# @name` lines and the names of the functions as they are; extra cells are fine.
-# Only NumPy, SciPy and `vi_helpers.grading` are there when the work is graded: the answers of the book's package are closed then.
+# Rules. Leave the lines that start with `# @` and the names of functions and variables as they are; extra cells are
+# fine. When your work is marked, only NumPy, SciPy and `vi_helpers.grading` are there: the rest of the book's
+# package is closed then. Logarithms are natural, so divergences and bounds are in nats.
 
 # %% tags=["hide-input"] nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import importlib.util
@@ -393,7 +394,7 @@ except Exception:
     print("This cell prints a table when the two functions are written.")
 
 # %% [markdown]
-# ## Derivation: the update of $q(c_i)$ (5 points, marked by hand)
+# ## Task 6, by hand: the update of $q(c_i)$ (5 points)
 #
 # Start from $\log q^\star(c_i)=\mathbb E_{q(\mu)}[\log p(x,c,\mu)]+\text{const}$, with all other labels averaged out as well. Derive the responsibilities of task 1. Show how $\mathbb E_q[(x_i-\mu_k)^2]$ splits, and say which terms may be dropped and why. At the end, say what the uncertainty of a level does to its share of the readings.
 #

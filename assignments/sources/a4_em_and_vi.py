@@ -8,7 +8,7 @@
 # %% [markdown]
 # # Assignment 4: EM against variational inference
 #
-# 20 points: 15 are marked by machine, 5 (the derivation) by hand. Allow 5 hours.
+# 20 points: 15 by machine, 5 by hand. Allow about five hours.
 #
 # After it you can
 #
@@ -19,8 +19,9 @@
 #
 # Before it, read [The ELBO](../foundations/elbo.ipynb), [Gaussian mixture](../toy/gaussian_mixture.ipynb) and [VI and EM](../topics/em.ipynb).
 #
-# Rules: leave the `# @name` lines and the names of the functions as they are; extra cells are fine.
-# Only NumPy, SciPy and `vi_helpers.grading` are there when the work is graded: the answers of the book's package are closed then.
+# Rules. Leave the lines that start with `# @` and the names of functions and variables as they are; extra cells are
+# fine. When your work is marked, only NumPy, SciPy and `vi_helpers.grading` are there: the rest of the book's
+# package is closed then. Logarithms are natural, so divergences and bounds are in nats.
 
 # %% tags=["hide-input"] nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import importlib.util
@@ -343,7 +344,7 @@ except Exception:
     print("This cell prints a table when all functions are written.")
 
 # %% [markdown]
-# ## Derivation: EM is VI with a point in the place of q(θ) (5 points, marked by hand)
+# ## Task 6, by hand: EM is VI with a point in the place of q(θ) (5 points)
 #
 # Give $\theta$ a prior $p(\theta)$ and take $q(z,\theta)=q(z)\,q(\theta)$. Show that the ELBO is $\mathbb E_{q(\theta)}[F(q,\theta)]$ plus two more terms. Then let $q(\theta)$ shrink to a point $\hat\theta$; you may take $q(\theta)=\mathcal N(\hat\theta,s^2I)$ with $s\to0$. Which terms have a limit, and which has none? Which algorithm maximises what remains, for a general and for a flat prior? Say what has been given up.
 #

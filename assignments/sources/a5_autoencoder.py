@@ -10,7 +10,7 @@
 #
 # A variational autoencoder is one bound and two networks. The networks are the easy part: a library makes them. What goes wrong in practice is the bound. A mean in place of a sum, a logarithm of a standard deviation in place of a variance, a sign: the program still runs, the loss still falls, and the pictures still look like digits. In this assignment you write every term of the bound yourself, hold it against cases where the answer is known exactly, and only then train.
 #
-# 20 points: 15 by machine, 5 by hand. About six hours.
+# 20 points: 15 by machine, 5 by hand. Allow about six hours.
 #
 # After it you can
 #
@@ -20,9 +20,11 @@
 # - say how much of the gap to $\log p(x)$ is the price of independent coordinates;
 # - tighten the bound with several draws.
 #
-# Before it, read [The ELBO](../foundations/elbo.ipynb), [Climbing the ELBO](../foundations/climbing.ipynb) and [From VI to the VAE](../vae/from_vi_to_vae.ipynb). The last task needs the importance-weighted bound of the third.
+# Before it, read [The ELBO](../foundations/elbo.ipynb), [Climbing the ELBO](../foundations/climbing.ipynb) and [From VI to the VAE](../vae/from_vi_to_vae.ipynb). Task 7 needs the importance-weighted bound of the third.
 #
-# Rules. Leave the lines `# @name` and the names of the functions as they are; extra cells are fine. When your work is graded only NumPy, SciPy, torch, scikit-learn and `vi_helpers.grading` are there; the other modules of the book's package are closed then.
+# Rules. Leave the lines that start with `# @` and the names of functions and variables as they are; extra cells are
+# fine. When your work is marked, only NumPy, SciPy, torch, scikit-learn and `vi_helpers.grading` are there: the
+# rest of the book's package is closed then. Logarithms are natural, so divergences and bounds are in nats.
 
 # %% tags=["hide-input"] nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import importlib.util
@@ -584,7 +586,7 @@ else:
 # *Your sentence:*
 
 # %% [markdown]
-# ## Task 8: the KL, and the road of the gradient (5 points, by hand)
+# ## Task 8, by hand: the KL, and the road of the gradient (5 points)
 #
 # 1. Derive $\mathrm{KL}\big(\mathcal N(\mu,\operatorname{diag}e^{\ell})\,\|\,\mathcal N(0,I)\big)$ as a function of $\mu$ and $\ell$, from the definition of the KL.
 # 2. The loss of one image with one draw is $-\log p(x\mid z)+\mathrm{KL}$ with $z$ as in task 4. Let $g_l=\partial\log p(x\mid z)/\partial z_l$, which the decoder passes back. Write the derivatives of the loss by $\mu_l$ and by $\ell_l$, and mark in each what comes through $z$ and what comes from the KL.

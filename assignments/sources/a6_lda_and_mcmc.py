@@ -8,7 +8,7 @@
 # %% [markdown]
 # # Assignment 6: Topics of a document, and the chain beside them
 #
-# 20 points: 15 by machine, 5 by hand for the derivation. Expect about 6 hours.
+# 20 points: 15 by machine, 5 by hand. Allow about six hours.
 #
 # After it you can
 #
@@ -19,8 +19,9 @@
 #
 # Before it, read [Latent Dirichlet allocation](../topics/latent_dirichlet_allocation.ipynb) and [VI and MCMC](../topics/mcmc.ipynb). You also need [the ELBO](../foundations/elbo.ipynb).
 #
-# Rules. Leave the lines that begin with `# @` and the names of functions and variables as they are; cells of your own are welcome.
-# When your work is graded, only NumPy, SciPy and `vi_helpers.grading` are there; the models of the book's package are closed then.
+# Rules. Leave the lines that start with `# @` and the names of functions and variables as they are; extra cells are
+# fine. When your work is marked, only NumPy, SciPy and `vi_helpers.grading` are there: the rest of the book's
+# package is closed then. Logarithms are natural, so divergences and bounds are in nats.
 
 # %% tags=["hide-input"] nbgrader={"grade": false, "grade_id": "setup", "locked": true, "schema_version": 3, "solution": false, "task": false}
 import importlib.util
@@ -101,7 +102,7 @@ for word, probabilities in zip(VOCABULARY, own.topics.T, strict=True):
 # In code, with $N$ words, $K$ topics and $V$ words in the vocabulary, `words` is $w$, an integer array `(N,)` that counts from 0; `topics` is $\beta$, `(K, V)`; `concentration` is $\alpha$, `(K,)`; `gamma` is $\gamma$, `(K,)`; `phi` is $\phi$, `(N, K)`.
 
 # %% [markdown]
-# ## Expected logarithms (2 points)
+# ## Task 1: expected logarithms (2 points)
 #
 # Write `expected_log_theta(gamma)`: $\mathbb{E}[\log\theta_k]$ for every $k$ when $\theta\sim\mathrm{Dirichlet}(\gamma)$. Most of what follows rests on it, so go on only when the case worked by hand is right: two topics with $\gamma=(1,1)$, where $\theta_1$ is uniform and $\int_0^1\log t\,dt=-1$.
 
@@ -142,9 +143,9 @@ checks += hidden_checks("a6", "expected_log_theta", globals())
 score(2, checks)
 
 # %% [markdown]
-# ## One round of coordinate ascent (3 points)
+# ## Task 2: one round of coordinate ascent (3 points)
 #
-# Write `update_document`. It is given a `gamma`. First it finds the best `phi` for this `gamma`, then the best new `gamma` for this `phi`, and it returns the pair `(phi, gamma)`. Best means: the ELBO cannot be raised by changing that factor alone. You derive both updates by hand in the last part. Do that first if you are not sure of them.
+# Write `update_document`. It is given a `gamma`. First it finds the best `phi` for this `gamma`, then the best new `gamma` for this `phi`, and it returns the pair `(phi, gamma)`. Best means: the ELBO cannot be raised by changing that factor alone. You derive both updates by hand in task 8. Do that first if you are not sure of them.
 
 
 # %% nbgrader={"grade": false, "grade_id": "update_document", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -195,7 +196,7 @@ checks += hidden_checks("a6", "update_document", globals())
 score(3, checks)
 
 # %% [markdown]
-# ## The bound of a document (2 points)
+# ## Task 3: the bound of a document (2 points)
 #
 # Write `document_elbo`: the ELBO of one document at *any* `gamma` and `phi`, not only at the best ones. An entry of `phi` may be 0. What a label of probability 0 would have contributed is 0, not `nan`. The topics you are given are positive.
 #
@@ -262,7 +263,7 @@ checks += hidden_checks("a6", "document_elbo", globals())
 score(2, checks)
 
 # %% [markdown]
-# ## The exact evidence, and the gap (1 point)
+# ## Task 4: the exact evidence, and the gap (1 point)
 #
 # Six words and three topics have $3^6=729$ labellings, and a computer can visit them all. Write `log_evidence`: the exact $\log p(w\mid\alpha,\beta)$ as a sum over all labellings, where $\theta$ has been integrated out.
 #
@@ -326,7 +327,7 @@ checks += hidden_checks("a6", "log_evidence", globals())
 score(1, checks)
 
 # %% [markdown]
-# ## A Gibbs step for the same document (3 points)
+# ## Task 5: a Gibbs step for the same document (3 points)
 #
 # A Gibbs sampler needs no $q$. With $\theta$ integrated out, it visits the words in turn and draws the label of word $i$ from
 #
@@ -386,13 +387,13 @@ checks += hidden_checks("a6", "gibbs_conditional", globals())
 score(3, checks)
 
 # %% [markdown]
-# ## A proposal that is not symmetric (2 points)
+# ## Task 6: a proposal that is not symmetric (2 points)
 #
 # How often does a word occur in a document? Give that rate $x>0$ a Gamma prior and count: the posterior is again a Gamma, with a `concentration` $a$ and a `rate` $b$, and density proportional to $x^{a-1}e^{-bx}$. Since its mean is known, it is a good place to see whether a chain is right.
 #
 # A walk on the positive numbers had better stay positive. So propose $\log y\sim\mathcal{N}(\log x,\,s^2)$ with $s$ = `step`: multiply $x$ by a random factor. As a density of $y$ this proposal is log-normal, and going from $x$ to $y$ is not as dense as going from $y$ to $x$.
 #
-# Write `log_acceptance`: the logarithm of the ratio that Metropolis–Hastings compares with a uniform number to decide whether to move from `x` to `y`. Return the ratio's logarithm itself, also where it is above 0. Use formulas with `math` or NumPy rather than `scipy.stats`, which is slow for single numbers: the next part calls your function thousands of times.
+# Write `log_acceptance`: the logarithm of the ratio that Metropolis–Hastings compares with a uniform number to decide whether to move from `x` to `y`. Return the ratio's logarithm itself, also where it is above 0. Use formulas with `math` or NumPy rather than `scipy.stats`, which is slow for single numbers: task 7 calls your function thousands of times.
 
 
 # %% nbgrader={"grade": false, "grade_id": "log_acceptance", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -435,7 +436,7 @@ checks += hidden_checks("a6", "log_acceptance", globals())
 score(2, checks)
 
 # %% [markdown]
-# ## A chain on your own target (2 points)
+# ## Task 7: a chain on your own target (2 points)
 #
 # Write `run_chain`. For every pair of a number from `noise` and one from `uniforms` it makes one step: it proposes $y=x\,e^{s\,\epsilon}$ with $\epsilon$ from `noise`, and decides with the number from `uniforms`. It returns the state after every step, so as many states as there are steps. The start is not among them.
 #
@@ -501,7 +502,7 @@ checks += hidden_checks("a6", "run_chain", globals())
 score(2, checks)
 
 # %% [markdown]
-# ## The derivation (5 points, by hand)
+# ## Task 8, by hand: the two updates (5 points)
 #
 # Derive the two updates that you coded in `update_document`: from the joint density $p(\theta,z,w)$, show that the best $q(\theta)$ for given $\phi$ is a Dirichlet and find its $\gamma$, and find the best $q(z_n)$ for given $\gamma$. Do not assume the Dirichlet: it has to come out. You may use the rule of coordinate ascent, $\log q_j=\mathbb{E}_{-j}[\log p]+C$, without proof. Close with one or two sentences on your own document: by how many nats is the bound too low, and which dependence of the posterior has $q$ given up to lose them?
 #

@@ -516,7 +516,7 @@ def test_each_student_has_a_user_id_and_an_empty_folder_of_their_own():
     with Sandbox() as sandbox:
         if sandbox.level != "root":
             pytest.skip("user ids need root")
-        cells = [["a", "import os\nopen('/tmp/mine', 'w').write('x')\nme = [os.getuid(), os.listdir('/tmp')]"]]
+        cells = [["a", "import os\nopen('mine', 'w').write('x')\nme = [os.getuid(), os.listdir()]"]]
         with sandbox.student(cells, "s1", KEY, A) as one, sandbox.student(cells, "s2", KEY, A) as two:
             first, second = one.value("me"), two.value("me")
     assert first[0] != second[0]

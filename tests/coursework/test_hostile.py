@@ -585,12 +585,12 @@ def test_numbers_arrays_and_tensors_cross_the_wall():
     import numpy as np
     import torch
 
-    cells = [
-        [
-            "a",
-            "def kind(x):\n    return [type(x).__name__, x]\ndef given(*a, **k):\n    return [a, k]\ndef shape(x): return x.shape",
-        ]
+    functions = [
+        "def kind(x): return [type(x).__name__, x]",
+        "def given(*a, **k): return [a, k]",
+        "def shape(x): return x.shape",
     ]
+    cells = [["a", "\n".join(functions)]]
     with Sandbox(LIMITS) as sandbox, sandbox.student(cells, "s", KEY, A) as student:
         kind = student.call("kind")
         assert student.call("shape")(np.zeros((0, 2))) == [0, 2]

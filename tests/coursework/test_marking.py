@@ -142,6 +142,7 @@ def test_a_half_written_mark_never_replaces_a_good_one(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         keep(path, {"total": 2.0})
     assert json.loads(path.read_text()) == {"total": 1.0, "history": []}
+    assert list(tmp_path.iterdir()) == [path], "a temporary file is left"
 
 
 def test_without_a_release_the_message_says_what_to_do(tmp_path):

@@ -45,6 +45,8 @@ LEVELS = {
 }
 
 
+#: One thread each, also for code that asks for more: more would run into the limit on processes.
+THREADS = ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 #: What must work in a student's process: an answer, and modules of Python and of a package that are not loaded yet.
 PROBE = "import encodings.idna, scipy.ndimage\nanswer = 6 * 7"
 
@@ -199,7 +201,7 @@ def attempts(level: str | None) -> list[tuple[str, bool]]:
 def environment(tools: Path) -> dict[str, str]:
     """The environment of the nursery: nothing of the grader's but what numerical libraries and loaders need."""
     kept = {k: v for k, v in os.environ.items() if k.startswith("OPENBLAS_") or k in {"HOME", "LD_LIBRARY_PATH"}}
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    one_thread = dict.fromkeys(THREADS, "1")
     return (
         kept | one_thread | {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tools), "MPLBACKEND": "agg", "LANG": "C.UTF-8"}
     )

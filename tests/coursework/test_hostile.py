@@ -80,6 +80,9 @@ case("magics")(
     append("student_id", "%matplotlib inline\n!pip list\nget_ipython().run_line_magic('pwd', '')\ndisplay(1)")
 )
 case("plots")(append("kl_gamma", "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"))
+case("asks_for_threads")(
+    append("student_id", "import torch\ntorch.set_num_threads(8)\nx = torch.ones(1500, 1500)\n(x @ x).relu().sum()")
+)
 case("leaves")(append("two_fits", "exit()"))
 
 

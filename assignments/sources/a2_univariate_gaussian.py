@@ -392,7 +392,7 @@ coverage = 2 * stats.t.cdf(1.96 * s / unit, degrees) - 1
 # %% tags=["nbval-check-output"] nbgrader={"grade": true, "grade_id": "too_narrow_marks", "locked": true, "points": 2, "schema_version": 3, "solution": false, "task": false}
 checks = [
     Check(
-        "exact_sd: in units ten times smaller it is ten times larger",
+        "exact_sd: ten times larger in units ten times smaller",
         0,
         lambda: (
             exact_sd(*tiny) > 0

@@ -70,10 +70,10 @@ STUDENT_ID = "instructor"
 # A sensor is switched between $K$ levels $\mu_1,\dots,\mu_K$ that nobody wrote down. Each reading $x_i$ is the level of the moment plus noise of standard deviation 1. Which level it was, $c_i$, was not written down either.
 #
 # $$
-# \mu_k\sim\mathcal N(0,\texttt{prior\_var}),\qquad c_i\sim\text{uniform on }1,\dots,K,\qquad x_i\mid c_i=k\sim\mathcal N(\mu_k,1).
+# \mu_k\sim\mathcal N(0,v_0),\qquad c_i\sim\text{uniform on }1,\dots,K,\qquad x_i\mid c_i=k\sim\mathcal N(\mu_k,1).
 # $$
 #
-# The approximation is a product, $q(\mu,c)=\prod_k\mathcal N(\mu_k\mid m_k,s_k^2)\,\prod_iq(c_i)$. In code `m` holds the $m_k$, `var` the **variances** $s_k^2$, and `resp[i, k]` is $q(c_i=k)$, the responsibility of component $k$ for reading $i$.
+# The approximation is a product, $q(\mu,c)=\prod_k\mathcal N(\mu_k\mid m_k,s_k^2)\,\prod_iq(c_i)$. In code `prior_var` is $v_0$, `m` holds the $m_k$, `var` the **variances** $s_k^2$, and `resp[i, k]` is $q(c_i=k)$, the responsibility of component $k$ for reading $i$.
 
 # %% [markdown]
 # ## Task 1: responsibilities (3 points)
@@ -158,7 +158,7 @@ checks = [
         lambda: np.shape(update_components(two, shares, 4.0)) == (2, 2),
     ),
     Check(
-        "with a very wide prior and one reading each, the means are the readings",
+        "a very wide prior and one reading each: means are readings",
         0,
         lambda: close(update_components(two, shares, 1e9)[0], two, rtol=1e-4),
     ),
@@ -356,12 +356,12 @@ checks = [
         ),
     ),
     Check(
-        "score: a draw at the mean says nothing about which way the mean should go",
+        "score: a draw at the mean does not move the mean",
         0,
         lambda: close(score_gradients(3.0, 0.5, draw, signal)[0][0], 0.0),
     ),
     Check(
-        "path: with a tiny sd each draw says that the mean should go up the slope",
+        "path: with a tiny sd each draw follows the slope",
         0,
         lambda: np.allclose(
             np.asarray(path_gradients(3.0, 1e-6, draw, signal))[:, 0],
@@ -408,7 +408,7 @@ except Exception:
 # %% [markdown] nbgrader={"grade": true, "grade_id": "derivation", "locked": false, "points": 5, "schema_version": 3, "solution": true, "task": false}
 # <!-- @derivation (leave this line) -->
 # ### BEGIN SOLUTION
-# **Set-up.** The joint density is $\prod_k\mathcal N(\mu_k\mid0,\texttt{prior\_var})\prod_i\frac1K\mathcal N(x_i\mid\mu_{c_i},1)$. The best factor, with all others held, is $\log q^\star(c_i=k)=\mathbb E_{q(\mu)\prod_{j\ne i}q(c_j)}[\log p(x,c,\mu)]+\text{const}$. Only two terms contain $c_i$; the prior of $\mu$ and the terms of the other readings are constant in $c_i$. So
+# **Set-up.** The joint density is $\prod_k\mathcal N(\mu_k\mid0,v_0)\prod_i\frac1K\mathcal N(x_i\mid\mu_{c_i},1)$. The best factor, with all others held, is $\log q^\star(c_i=k)=\mathbb E_{q(\mu)\prod_{j\ne i}q(c_j)}[\log p(x,c,\mu)]+\text{const}$. Only two terms contain $c_i$; the prior of $\mu$ and the terms of the other readings are constant in $c_i$. So
 #
 # $$\log q^\star(c_i=k)=-\log K+\mathbb E_{q(\mu_k)}[\log\mathcal N(x_i\mid\mu_k,1)]+\text{const}.$$
 #

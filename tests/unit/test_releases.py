@@ -118,6 +118,12 @@ def test_every_answer_is_a_stub(path):
 
 
 @every_page
+def test_what_is_printed_fits_the_page(path):
+    outputs = [output for cell in cells_of(path) for output in cell.get("outputs", [])]
+    assert [line for output in outputs for line in output.get("text", "").splitlines() if len(line) > 80] == []
+
+
+@every_page
 def test_no_word_of_the_instructors_files_is_in_it(path):
     text = path.read_text(encoding="utf8")
     assert [word for word in PRIVATE_WORDS if word in text] == []

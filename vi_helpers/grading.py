@@ -99,7 +99,8 @@ def score(points: float, checks: Sequence[Check]) -> float:
         marks += check.points if passed else 0.0
         print(("  ok    " if passed else "  not ok  ") + check.label + why)
     if worth == 0.0:
-        print(f"Checks that you cannot see give the {points:g} points when your work is graded.")
+        plural = "" if points == 1 else "s"
+        print(f"Checks that you cannot see give the {points:g} point{plural} when your work is graded.")
     else:
         print(f"{marks:g} of {points:g} points")
     return round(marks, 2)

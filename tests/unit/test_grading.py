@@ -35,6 +35,8 @@ def test_marks_are_the_points_of_the_checks_that_pass(capsys):
 def test_without_judging_checks_the_marks_are_zero_and_a_line_says_why(capsys):
     assert score(3, [Check("guides", 0, YES)]) == 0.0
     assert "Checks that you cannot see give the 3 points" in capsys.readouterr().out
+    assert score(1, []) == 0.0
+    assert "give the 1 point when" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1), RecursionError(), MemoryError(), StopIteration()])

@@ -571,10 +571,14 @@ def test_time_for_the_whole_notebook_is_limited():
     """Twenty calls of 0.3 s each are short enough one by one, and too many together."""
     slow = [["a", "import time\ndef f(k):\n    time.sleep(0.3)\ndef g():\n    return 1"]]
     with Sandbox(Limits(call_s=5.0, total_s=2.0)) as sandbox, sandbox.student(slow, "s", KEY, A) as student:
-        start, answered = time.monotonic(), 0
-        with pytest.raises(StudentError, match="took longer|used up"):
-            for answered in range(20):
+        start, answered, why = time.monotonic(), 0, ""
+        while not why and answered < 20:
+            try:
                 student.call("f")(answered)
+                answered += 1
+            except StudentError as error:
+                why = str(error)
+        assert why.startswith(("took longer", "used up"))
         assert 1 <= answered <= 7
         assert time.monotonic() - start < 4.0
         time.sleep(0.5)

@@ -72,6 +72,7 @@ def make_course(
             if not name.startswith(PRIVATE):
                 copy(root / name, stage / name)
         trim_makefile(stage / "Makefile")
+        trim_readme(stage / "README.md")
         for one in of:
             build(one, built, key=course.key, repository=course.repository, register=not begun)
         to_site(built, stage / "book" / "coursework", of)
@@ -188,6 +189,14 @@ def trim_makefile(makefile: Path) -> None:
         text = re.sub(r"(^\.PHONY: course\n)?^course:.*\n(\t.*\n)*\n?", "", text, flags=re.M)
         text = re.sub(r"(?<=[ /\w]) (assignments|tests/coursework)(?=[ \n])", "", text)
         makefile.write_text(text, encoding="utf8")
+
+
+def trim_readme(readme: Path) -> None:
+    """Take out the parts that speak of the instructor's files, between their two comments."""
+    if readme.exists():
+        text = readme.read_text(encoding="utf8")
+        text = re.sub(r"<!-- private:.*?<!-- end private -->\n+", "", text, flags=re.S)
+        readme.write_text(text, encoding="utf8")
 
 
 # --- the instructor's folder -------------------------------------------------------------------------------------

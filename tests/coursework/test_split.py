@@ -81,6 +81,10 @@ def test_the_public_tree_is_the_project_without_the_instructors_files(trees, roo
     assert "book: $(INSTALLED)" in makefile
     assert "assignments" not in makefile
     assert "make course" not in makefile
+    readme = (trees.public / "README.md").read_text(encoding="utf8")
+    assert "make book" in readme
+    assert "make course" not in readme
+    assert "private" not in readme
 
 
 def test_the_public_tree_gives_nothing_away(trees):

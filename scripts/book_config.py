@@ -29,9 +29,12 @@ def configuration(environment: Mapping[str, str]) -> dict:
             "branch": environment.get("BOOK_BRANCH", "main"),
             "path_to_book": ".",
         }
-        config["html"]["use_repository_button"] = config["html"]["use_issues_button"] = True
+        # The theme's options are given whole in _config.yml, so these have to be put there too.
+        theme = config["sphinx"]["config"]["html_theme_options"]
+        theme |= {"repository_url": repository, "repository_branch": config["repository"]["branch"]}
+        theme |= {"use_repository_button": True, "use_issues_button": True, "path_to_docs": ""}
         if repository.startswith("https://github.com/"):  # the one host that both know how to read from
-            config["launch_buttons"] = {
+            theme["launch_buttons"] = {
                 "notebook_interface": "jupyterlab",
                 "colab_url": "https://colab.research.google.com",
                 "binderhub_url": "https://mybinder.org",

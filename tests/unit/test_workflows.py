@@ -64,7 +64,12 @@ def test_a_local_build_names_no_repository_and_a_published_one_names_its_own():
 def test_a_page_can_be_launched_where_colab_and_binder_find_it():
     from book_config import configuration
 
-    assert "launch_buttons" not in configuration({})
-    assert "launch_buttons" not in configuration({"BOOK_REPOSITORY": "https://h.example/o/r"})
-    buttons = configuration({"BOOK_REPOSITORY": "https://github.com/o/r"})["launch_buttons"]
-    assert {"colab_url", "binderhub_url"} <= set(buttons)
+    def theme(**environment):
+        return configuration(environment)["sphinx"]["config"]["html_theme_options"]
+
+    assert "launch_buttons" not in theme()
+    assert "launch_buttons" not in theme(BOOK_REPOSITORY="https://h.example/o/r")
+    published = theme(BOOK_REPOSITORY="https://github.com/o/r", BOOK_BRANCH="main")
+    assert {"colab_url", "binderhub_url"} <= set(published["launch_buttons"])
+    assert published["repository_url"] == "https://github.com/o/r"
+    assert published["use_repository_button"]

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def configuration(environment: Mapping[str, str]) -> dict:
     """``_config.yml`` as a dictionary, with the published addresses where the environment names them."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf8"))
-    config["sphinx"]["local_extensions"] = {"book_pages": str(ROOT / "scripts")}  # wherever this is written to
+    extensions = config["sphinx"]["local_extensions"]
+    config["sphinx"]["local_extensions"] = {name: str(ROOT / place) for name, place in extensions.items()}
     if url := environment.get("BOOK_URL"):
         config["html"]["baseurl"] = url.rstrip("/") + "/"
         config["sphinx"]["config"]["ogp_site_url"] = url.rstrip("/") + "/"

@@ -22,7 +22,7 @@ from pathlib import Path
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the debugger's advice is not for our readers
 
 import nbformat
-import yaml
+from book_contents import pages
 from import_graph import ROOT, closure, imports_of, module_files
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -39,9 +39,7 @@ REAL_DATA = ROOT / "vi_helpers" / "datasets" / "real.py"
 
 def notebooks_in_toc() -> list[Path]:
     """The notebooks that ``_toc.yml`` names, in its order."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
-    names = [toc["root"]] + [c["file"] for part in toc["parts"] for c in part["chapters"]]
-    return [path for name in names if (path := ROOT / f"{name}.ipynb").exists()]
+    return [page.notebook for page in pages() if page.notebook]
 
 
 def code_of(notebook: nbformat.NotebookNode) -> str:

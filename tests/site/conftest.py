@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import book_contents  # noqa: E402
 import serve  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -40,9 +40,7 @@ FLAGS = [
 
 def toc_pages() -> list[str]:
     """Pages that ``_toc.yml`` names, as addresses below the site."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
-    names = [toc["root"]] + [c["file"] for part in toc["parts"] for c in part["chapters"]]
-    return [f"{name}.html" for name in names]
+    return [f"{page.name}.html" for page in book_contents.pages()]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,13 +5,14 @@ BIN := .venv/bin
 SITE := _build/html
 INSTALLED := .venv/.installed
 
-.PHONY: book test serve lint train clean help
+.PHONY: book test serve slides lint train clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make book    install, execute every notebook, build the site into $(SITE)"
 	@echo "make test    install, build, run every test: units, notebooks, the site in a browser"
 	@echo "make serve   look at the built site"
+	@echo "make slides  a lecture deck for every chapter, with the site, and says where"
 	@echo "make lint    ruff"
 	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
@@ -45,6 +46,10 @@ links: book
 
 serve: $(INSTALLED)
 	@$(BIN)/python scripts/serve.py
+
+slides: book
+	@echo "== lecture decks, one a chapter (?print-pdf after the address, then print, makes a PDF)"
+	@ls $(SITE)/slides/*.html
 
 lint: $(INSTALLED)
 	@echo "== ruff"

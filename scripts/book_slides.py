@@ -36,6 +36,8 @@ MODES = ("slide-skip", "slide-text")
 #: What a slide holds, in lines of text, before the next thing goes to a new one.
 ROOM = 11.5
 LINE = 76
+#: A sentence that begins so points at the one before it, and is shown together with it.
+POINTER = re.compile(r"(It|Its|They|Their|This|That|These|Those|Such|Both|Then|When it|Without)\b")
 STATE = 'script[type="application/vnd.jupyter.widget-state+json"]'
 VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]'
 
@@ -90,6 +92,13 @@ def wrap(nodes: list, kind: str) -> Tag:
 
 def is_bold(nodes: list) -> bool:
     return any(isinstance(node, Tag) and (node.name == "strong" or node.find("strong")) for node in nodes)
+
+
+def first_words(paragraph: Tag) -> list:
+    """The first sentence of a paragraph, and the second too where the first is a title in bold."""
+    parts = sentences(paragraph)
+    short = is_bold(parts[0]) and len("".join(node.get_text() for node in parts[0])) < 32
+    return [*parts[0], NavigableString(" "), *parts[1]] if short and len(parts) > 1 else parts[0]
 
 
 @dataclass
@@ -245,9 +254,9 @@ class Deck:
             if paragraphs:
                 title, self.title = self.title, self.stacks[-1].title
                 slide = self.begin()
-                firsts = [wrap(sentences(paragraph)[0], "say") for paragraph in paragraphs]
+                firsts = [wrap(first_words(paragraph), "say") for paragraph in paragraphs]
                 firsts = [first for first in firsts if len(plain(first)) > 44 and plain(first)[-1:] != ":"]
-                slide.shown += firsts[:3] or [wrap(sentences(paragraphs[0])[0], "say")]
+                slide.shown += firsts[:3] or [wrap(first_words(paragraphs[0]), "say")]
                 self.title = title
         elif self.stacks:
             self.stacks[-1].slides[-1].notes += self.waiting
@@ -263,22 +272,30 @@ class Deck:
         room = following is not None and following.select_one(".vi-room") is not None
         for k, nodes in enumerate(parts):
             words = "".join(n.get_text() for n in nodes).strip()
+            before = parts[k - 1] if k and not is_bold(parts[k - 1]) else []
+            # "It follows", "So": not enough alone
+            whole = (
+                [*before, NavigableString(" "), *nodes]
+                if before and (POINTER.match(words) or len(words) < 34)
+                else nodes
+            )
+            last = k == len(parts) - 1
             if is_bold(nodes):
-                whole = nodes[0].get_text() if isinstance(nodes[0], Tag) and nodes[0].name == "strong" else ""
-                kind = "idea" if len(whole) > 25 and len(whole) > 0.8 * len(words) else "say"
-                run_in = len(words) < 32 and words.endswith((".", ":"))
-                item = wrap(nodes, "run-in" if run_in else kind)
-                if leads and k == len(parts) - 1 and not run_in:
-                    self.lead = item
-                elif run_in and leads:
-                    self.show(item, 1.2, alone=True)
-                elif not run_in:
+                bold = nodes[0].get_text() if isinstance(nodes[0], Tag) and nodes[0].name == "strong" else ""
+                kind = "idea" if len(bold) > 25 and len(bold) > 0.8 * len(words) else "say"
+                if len(words) < 32 and words.endswith((".", ":")):
+                    if leads:
+                        self.show(wrap(nodes, "run-in"), 1.2, alone=True)
+                    elif not last and not is_bold(parts[k + 1]):
+                        item = wrap([*nodes, NavigableString(" "), *map(copy.copy, parts[k + 1])], "say")
+                        self.show(item, self.height(item))
+                elif leads and last:
+                    self.lead = wrap(whole, kind)
+                else:
+                    item = wrap(nodes if kind == "idea" else whole, kind)
                     self.show(item, self.height(item), alone=kind == "idea")
-            elif (leads and k == len(parts) - 1) or (room and k == 0):
-                before = parts[k - 1] if k else []
-                if len(words) < 34 and before and not is_bold(before):  # "So", "They take": not enough alone
-                    nodes = [*before, NavigableString(" "), *nodes]
-                self.lead = wrap(nodes, "say")
+            elif (leads and last) or (room and k == 0):
+                self.lead = wrap(whole, "say")
 
     def list(self, node: Tag) -> None:
         items = node.find_all("li", recursive=False)
@@ -412,7 +429,8 @@ def deck_html(chapter: PageOfBook, soup: BeautifulSoup, book: str, mathjax: dict
         render(cover, page)
         .replace(
             f"<h2>{front.title}</h2>",
-            f'<p class="part">{escape(book)} · {escape(chapter.part)}</p><h1><span class="number">{chapter.number}</span> '
+            f'<p class="part">{escape(book)} · {escape(chapter.part)}</p>'
+            f'<h1><span class="number">{chapter.number}</span> '
             f"{name}{f'<small>{rest}</small>' if rest else ''}</h1>",
             1,
         )

@@ -7,7 +7,7 @@ Names of one entry (ELBO, evidence lower bound) count as one term.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from book_contents import ROOT, chapters
@@ -19,7 +19,9 @@ from sphinx.util.nodes import make_refnode
 
 GLOSSARY = "book/back/glossary"
 #: Terms that are everyday words too: a link would often be wrong.
-EVERYDAY = {"scale", "rate", "shape", "concentration", "exclusive", "gap", "flow"}
+EVERYDAY = {"scale", "rate", "shape", "concentration", "exclusive", "gap", "flow", "warm-up"}
+#: Chapters that use a word first in another sense: entries by their first name.
+NOT_MEANT = {"book/vae/mnist": {"precision"}, "book/topics/open_problems": {"conjugate"}}
 ELSEWHERE = (
     nodes.title,
     nodes.caption,
@@ -91,9 +93,10 @@ def elsewhere(node: nodes.Node) -> bool:
     return isinstance(node, ELSEWHERE) or "cell_output" in node.get("classes", [])
 
 
-def first_uses(doctree: nodes.Node, names: list[list[str]]) -> list[Use]:
+def first_uses(doctree: nodes.Node, names: list[list[str]], not_meant: Collection[str] = ()) -> list[Use]:
     """Where each term is used first, in the order of the page."""
-    pattern, uses, seen = pattern_of(names), [], set()
+    pattern, uses = pattern_of(names), []
+    seen = {entry for entry, own in enumerate(names) if own[0] in not_meant}
     for text in running_text(doctree):
         for match in pattern.finditer(str(text)):
             entry = int(match.lastgroup.rpartition("_")[2])
@@ -119,7 +122,7 @@ def outdated(app: Sphinx, env: BuildEnvironment, *changes: set[str]) -> list[str
 def collect(app: Sphinx, doctree: nodes.document) -> None:
     """Note which terms a chapter uses."""
     if app.env.docname in {page.name for page in chapters()}:
-        uses = first_uses(doctree, app.env.glossary_names)
+        uses = first_uses(doctree, app.env.glossary_names, NOT_MEANT.get(app.env.docname, ()))
         app.env.glossary_uses[app.env.docname] = [use.name for use in uses]
 
 
@@ -143,7 +146,7 @@ def link(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     if docname not in {page.name for page in chapters()}:
         return
     places: dict[nodes.Text, list[Use]] = {}
-    for use in first_uses(doctree, app.env.glossary_names):
+    for use in first_uses(doctree, app.env.glossary_names, NOT_MEANT.get(docname, ())):
         places.setdefault(use.node, []).append(use)
     for text, uses in places.items():
         words, pieces, at = str(text), [], 0

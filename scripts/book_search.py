@@ -14,6 +14,7 @@ import unicodedata
 from pathlib import Path
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
@@ -42,6 +43,8 @@ MACROS = {
     "dots": "…",
     "ell": "ℓ",
     "top": "ᵀ",
+    "sum": "Σ",
+    "sqrt": "√",
 }
 ACCENTS = {"bar": "\u0304", "hat": "\u0302", "tilde": "\u0303"}
 DIGITS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -50,6 +53,7 @@ DIGITS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def typed(latex: str) -> str:
     r"""A short formula as a reader would type it: ``\hat k`` becomes k̂, ``\sigma^2`` σ², ``\KL{q}{p}`` KL(q‖p)."""
     text = re.sub(r"\\KL\{(.*?)\}\{(.*?)\}", r"KL(\1‖\2)", latex)
+    text = text.replace("\\frac12", "½")
     text = re.sub(r"\\(?:mathcal|mathrm|mathbf)\s*(?:\{(\w+)\}|(\w))", lambda m: m[1] or m[2], text)
     names = GREEK | MACROS
     accent = rf"\\({'|'.join(ACCENTS)})\s*(?:\{{(.*?)\}}|\\(\w+)|(\w))"
@@ -78,7 +82,7 @@ def symbols(doctree: nodes.document) -> list[tuple[str, str, str]]:
         anchor = f"symbol-{number}"
         row["ids"].append(anchor)
         cells = [child for child in row.children if isinstance(child, nodes.entry)]
-        meaning = " ".join(readable(cells[1]).split())
+        meaning = " ".join(readable(cells[1]).split()).strip(" ,")
         for child in cells[0].findall(lambda n: isinstance(n, nodes.math | nodes.Text)):
             if isinstance(child, nodes.math):
                 found += [(name, anchor, meaning) for name in names_of_symbol(child.astext())]
@@ -93,6 +97,8 @@ def readable(node: nodes.Node) -> str:
         return typed(node.astext())
     if isinstance(node, nodes.Text):
         return str(node)
+    if isinstance(node, addnodes.pending_xref) and node["reftype"] == "eq":
+        return ""  # the number of an equation is not known yet
     return "".join(readable(child) for child in node.children)
 
 

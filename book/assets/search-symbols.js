@@ -25,7 +25,7 @@
     const own = spelt(name);
     if (name.normalize("NFC") === text.normalize("NFC")) return 4;
     if (own === key) return 3;
-    if (key.length < 3) return 0;
+    if (text.length < 3) return 0; // of a letter or two, nothing but itself
     if (own.startsWith(key)) return 1 + key.length / own.length;
     return own.includes(key) && key.length >= own.length / 3 ? key.length / own.length : 0;
   };
@@ -52,7 +52,7 @@
     const others = perform(...query).filter(([doc, , anchor]) => !seen.has(doc + anchor.replace("#", "")));
     const shown = first.map(({name, doc, anchor, about, rank}) => {
       const file = docnames.indexOf(doc);
-      return [doc, escaped(name), `#${anchor}`, escaped(`${about}, in ${titles[file]}`), 1000 * rank, filenames[file]];
+      return [doc, escaped(name), `#${anchor}`, escaped(`${about}, in ${titles[file].replace(/<[^>]*>/g, "")}`), 1000 * rank, filenames[file]];
     });
     return [...others, ...shown.reverse()]; // Sphinx shows the last one first
   };

@@ -19,7 +19,12 @@ import typing
 from functools import cache
 from pathlib import Path
 
+from docutils.nodes import Element
+from docutils.statemachine import StringList
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.ext.autodoc import DataDocumenter
 from sphinx.util.inspect import isstaticmethod, stringify_signature
 
 FIELD = re.compile(r"\w+(?:, \w+)* : ")
@@ -167,14 +172,14 @@ class _InFull(ast.NodeTransformer):
         self.module = module
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if node.id in (aliases := _aliases(self.module)):
-            value = aliases[node.id]
-            if isinstance(value, ast.Call):  # a TypeVar: nothing to link to
-                return ast.Constant(node.id)
-            return self.visit(ast.parse(ast.unparse(value), mode="eval").body)
-        names = _names(self.module)
-        if node.id in names:
-            return ast.Name(f"~{names[node.id]}")
+        full = _names(self.module).get(node.id, f"{self.module}.{node.id}")
+        module, _, name = full.rpartition(".")
+        if module.startswith("vi_helpers") and name in (aliases := _aliases(module)):
+            if isinstance(aliases[name], ast.Call):  # a type variable stands for any type
+                return ast.Name("~typing.Any")
+            return _InFull(module).visit(ast.parse(ast.unparse(aliases[name]), mode="eval").body)
+        if node.id in _names(self.module):
+            return ast.Name(f"~{full}")
         if not hasattr(builtins, node.id):
             raise ValueError(f"{self.module}: {node.id} in an annotation is no name that the module imports or defines")
         return node
@@ -200,6 +205,9 @@ def linked_signature(app: Sphinx, what: str, name: str, obj: object, options: di
     if what not in {"function", "class", "method"} or signature is None:
         return None
     module = obj.__module__
+    maker = inspect.unwrap(obj.__init__) if what == "class" else obj
+    if getattr(maker, "__module__", "").startswith("torch."):
+        return "()", None  # made without arguments; what torch's base class can take does not concern the reader
     found = inspect.signature(obj)
     parameters = list(found.parameters.values())
     owner = sys.modules[module]
@@ -234,9 +242,26 @@ def skip(app: Sphinx, what: str, name: str, obj: object, skipped: bool, options:
     return None
 
 
+class Data(DataDocumenter):
+    """A module's data by its docstring alone: "alias of Callable[[ndarray[tuple[Any, ...], …" helps nobody."""
+
+    def update_content(self, more_content: StringList) -> None:
+        pass
+
+
+def alias(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: Element) -> Element | None:
+    """A type in a signature is looked up among classes; the package's own names for types are data."""
+    if node.get("reftype") != "class" or not node["reftarget"].startswith("vi_helpers."):
+        return None
+    python = env.get_domain("py")
+    return python.resolve_xref(env, node["refdoc"], app.builder, "data", node["reftarget"], node, contnode)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
+    app.add_autodocumenter(Data, override=True)
     app.connect("autodoc-process-docstring", rewrite)
     app.connect("autodoc-process-signature", linked_signature)
     app.connect("autodoc-skip-member", skip)
+    app.connect("missing-reference", alias)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

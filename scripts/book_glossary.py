@@ -164,7 +164,7 @@ def link(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 def link_back(app: Sphinx, doctree: nodes.document, known: dict) -> None:
     """Add to each entry of the glossary the chapters that use it."""
     for item in list(doctree.findall(nodes.definition_list_item)):
-        name = next(iter(item.findall(nodes.term))).astext()
+        name = next(iter(item.findall(nodes.term))).astext().replace("’", "'")  # as it is written in the source
         anchor = known[name.lower()][1] if name.lower() in known else None
         pages = [page for page in chapters() if name in app.env.glossary_uses.get(page.name, ())]
         if anchor is None or not pages:

@@ -45,7 +45,7 @@
       ? window.bookNames
           .map(([name, doc, anchor, about]) => ({name, doc, anchor, about, rank: rank(name, asked, key)}))
           .filter((found) => found.rank > 0 && docnames.includes(found.doc))
-          .sort((a, b) => b.rank - a.rank)
+          .sort((a, b) => b.rank - a.rank || (a.about === "term") - (b.about === "term"))
       : [];
     const seen = new Set();
     const first = named.filter(({doc, anchor}) => !seen.has(doc + anchor) && seen.add(doc + anchor)).slice(0, 8);

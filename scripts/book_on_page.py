@@ -27,7 +27,7 @@ def add_list(app: Sphinx, pagename: str, templatename: str, context: dict, doctr
     """Name the list, and put a folded copy under the title."""
     title = "In this chapter" if pagename in {page.name for page in chapters()} else "On this page"
     context["theme_toc_title"] = title
-    if "body" in context and context.get("toc"):
+    if "body" in context and context.get("toc") and pagename != app.config.root_doc:  # the landing page is one look
         context["body"] = context["body"].replace("</h1>", "</h1>" + folded(context["toc"], title), 1)
 
 

@@ -67,7 +67,7 @@ def address(repository: str, commit: str) -> str:
 
 def set_up_cell(repository: str, commit: str) -> nbformat.NotebookNode:
     """The cell that a published chapter opens with."""
-    wanted = json.dumps([f"vi_helpers @ {address(repository, commit)}", *EXTRAS], indent=4)
+    wanted = json.dumps([address(repository, commit), *EXTRAS], indent=4)
     source = SET_UP.format(wanted=wanted.replace("\n", "\n        ").replace('"\n        ]', '",\n        ]'))
     return nbformat.v4.new_code_cell(source.rstrip(), id="install-on-colab", metadata={"tags": ["remove-cell"]})
 

@@ -51,7 +51,7 @@ def test_on_colab_the_cell_installs_this_repository_at_this_commit(monkeypatch):
     colab = Colab(monkeypatch, installed=False)
     exec(set_up_cell(REPOSITORY, COMMIT).source, {})
     assert colab.commands[0][:4] == [sys.executable, "-m", "pip", "install"]
-    assert f"vi_helpers @ git+{REPOSITORY}@{COMMIT}" in colab.commands[0]
+    assert f"git+{REPOSITORY}@{COMMIT}" in colab.commands[0]
     assert colab.widgets == 1
 
 

@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SITE := _build/html
 INSTALLED := .venv/.installed
+REQUIREMENTS ?= requirements.txt
 
 .PHONY: book test serve lint train clean help
 .DEFAULT_GOAL := help
@@ -14,14 +15,16 @@ help:
 	@echo "make serve   look at the built site"
 	@echo "make lint    ruff"
 	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
+	@echo "make links   ask every other site that the book links to"
+	@echo "make lite    put JupyterLite beside the site (BOOK_LITE=1 shows its buttons)"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
 	@echo "make clean   remove what was built (not .venv)"
 
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): $(REQUIREMENTS) pyproject.toml
 	@echo "== installing into .venv"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -31,6 +34,7 @@ book: $(INSTALLED)
 	$(BIN)/python scripts/run_notebooks.py && \
 	echo "== building the site" && \
 	$(BIN)/python scripts/build_site.py && \
+	$(BIN)/python scripts/check_site.py && \
 	echo "== done in $$(( $$(date +%s) - start )) s: $(SITE)/index.html   (make serve shows it)"
 
 test: book
@@ -38,6 +42,11 @@ test: book
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env -q -m "not site" tests book
 	@echo "== the built site in a browser"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m site tests/site
+
+.PHONY: links lite
+lite: book
+	@echo "== JupyterLite beside the site"
+	@$(BIN)/python scripts/build_lite.py
 
 links: book
 	@echo "== links to other sites"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-from book_contents import ROOT, PageOfBook, chapters, pages
+from book_contents import PageOfBook, chapters, pages
 from docutils import nodes
 from jupyter_cache import get_cache
 from run_notebooks import CACHE, FINGERPRINTS
@@ -89,9 +89,9 @@ def glued(path: Path, executed: float) -> dict[str, float]:
 
 
 def rows() -> Iterator[Row]:
-    """One row for each chapter."""
+    """One row for each chapter that has a headline number."""
     asked, measured, runs = headlines(), read_results(), records()
-    for page in chapters():
+    for page in (page for page in chapters() if page.slug in asked):
         headline, record = asked[page.slug], measured.get(page.slug)
         value = glued(page.notebook, runs.get(page.name, {}).get("executed", 0.0)).get(headline["name"])
         changed = record is not None and record["mark"] != mark(slice_of(page, headline))
@@ -181,7 +181,7 @@ def seed_table() -> str:
 
 
 def other_data() -> str:
-    """Chapters whose ten runs had other data than the run that the page shows, in Markdown; empty where there are none."""
+    """Chapters whose ten runs had other data than the run that the page shows, in Markdown; empty without any."""
     runs, different = records(), []
     for row in rows():
         if row.record is None or "sources" not in runs.get(row.page.name, {}):
@@ -194,12 +194,23 @@ def other_data() -> str:
     return "The ten runs had other data than this page's own run in " + ", ".join(different) + "."
 
 
+def failed_checks() -> str:
+    """The checks that failed for some seed, and for how many, in Markdown."""
+    lines = [
+        f"- {link(row.page)}: `{words}` failed for {count} of ten seeds."
+        for row in rows()
+        for words, count in ((row.record or {}).get("failed") or {}).items()
+    ]
+    return "\n".join(lines) or "All checks held for all seeds."
+
+
 TEXTS = {
     "run-table": run_table,
     "run-sources": sources_list,
     "run-versions": versions_line,
     "seed-table": seed_table,
     "seed-data": other_data,
+    "seed-checks": failed_checks,
 }
 
 

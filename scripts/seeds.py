@@ -1,9 +1,9 @@
 """How much each chapter's headline number moves when its random numbers are drawn anew: ten seeds a chapter.
 
-``book/headlines.yml`` names one glued number a chapter.  Of the chapter's code, the statements that this number needs are
-taken, found by reading backwards from the ``report`` call that glues it, with the checks that can be made of them.
-They run once for each of ten seeds: every seed written in the chapter gets the run's number mixed in, so that all
-data that the chapter draws, all starts and all noise are new.  Nothing else is changed, least of all a number of
+``book/headlines.yml`` names one glued number a chapter.  Of the chapter's code, the statements that this number needs
+are taken, found by reading backwards from the ``report`` call that glues it, with the checks that can be made of
+them.  They run once for each of ten seeds: every seed written in the chapter gets the run's number mixed in, so that
+all data that the chapter draws, all starts and all noise are new.  Nothing else is changed, least of all a number of
 iterations.  A check that fails is counted, and the run goes on.
 
 The results are written to ``book/seeds.json``, from which the page on the run is made.  A chapter is run again when the
@@ -24,6 +24,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
@@ -58,7 +59,7 @@ def headlines() -> dict[str, dict]:
 
 
 def free_names(node: ast.AST) -> set[str]:
-    """Names that a piece of code reads from outside itself; inside a function, those that it sets anywhere are its own."""
+    """Names that a piece of code reads from outside itself; those that a function sets anywhere are its own."""
     names = set()
     for child in ast.iter_child_nodes(node):
         names |= free_names(child)
@@ -173,7 +174,7 @@ def statements(notebook: nbformat.NotebookNode) -> list[Statement]:
 
 
 def glues(tree: ast.stmt, name: str) -> int:
-    """2 where this statement is, or holds, ``report(name=…)``; 1 for ``report(**{f"…": …})`` that may come to it; or 0."""
+    """2 where this statement holds ``report(name=…)``, 1 for ``report(**{f"…": …})`` that may come to it, or 0."""
     best = 0
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and root_of(node.func) == "report":
@@ -298,21 +299,24 @@ class Reseed(ast.NodeTransformer):
     @staticmethod
     def counted(node: ast.expr) -> ast.expr:
         nothing = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
-        return ast.Call(ast.Name("_check", ast.Load()), [ast.Lambda(nothing, node)], [])
+        words = ast.Constant(ast.unparse(node))
+        return ast.Call(ast.Name("_check", ast.Load()), [ast.Lambda(nothing, node), words], [])
 
 
 def run_once(slice_: list[Statement], name: str, run: int) -> dict:
     """The number with the seeds of run ``run`` (0: the chapter's own), its checks made and held, its seconds."""
-    reseed, numbers, verdicts = Reseed(), {}, []
+    reseed, numbers, verdicts, failed = Reseed(), {}, [], set()
     body = [reseed.visit(ast.parse(statement.text)) for statement in slice_]
 
-    def check(test) -> None:
+    def check(test, words: str) -> None:
         try:
             outcome = test()
             held = outcome is None or bool(outcome)
         except AssertionError:
             held = False
         verdicts.append(held)
+        if not held:
+            failed.add(words)
 
     def numpy_seed(seed):
         if run == 0:
@@ -335,6 +339,7 @@ def run_once(slice_: list[Statement], name: str, run: int) -> dict:
         "value": float(numbers[name]),
         "held": sum(verdicts),
         "checks": len(verdicts),
+        "failed": sorted(failed),
         "seconds": round(time.process_time() - start, 1),
         "seeds": reseed.seeds,
         "sources": sources_in(space),
@@ -377,6 +382,9 @@ def main() -> int:
     for slug, page in known.items():
         if options.chapters and slug not in options.chapters:
             continue
+        if slug not in asked:
+            print(f"{slug}: no headline number in {HEADLINES.relative_to(ROOT)}")
+            continue
         name = asked[slug]["name"]
         slice_ = slice_of(page, asked[slug])
         if options.show:
@@ -401,6 +409,7 @@ def main() -> int:
             "values": [run["value"] for run in runs],
             "held": sum(run["held"] for run in runs),
             "checks": sum(run["checks"] for run in runs),
+            "failed": dict(sorted(Counter(words for run in runs for words in run["failed"]).items())),
             "seconds": round(sum(run["seconds"] for run in runs), 1),
             "seeds": runs[0]["seeds"],
             "sources": runs[0]["sources"],

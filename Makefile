@@ -17,6 +17,7 @@ help:
 	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
 	@echo "make links   ask every other site that the book links to"
 	@echo "make lite    put JupyterLite beside the site (BOOK_LITE=1 shows its buttons)"
+	@echo "make seeds   headline numbers of changed chapters with ten other seeds each (half an hour for all)"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
 	@echo "make clean   remove what was built (not .venv)"
 
@@ -82,6 +83,11 @@ train: $(INSTALLED)
 course: $(INSTALLED)
 	@test -n "$(DEST)" || { echo "Say where to: make course DEST=../my-course"; exit 1; }
 	@$(BIN)/python -m assignments.split "$(DEST)" --key "$(KEY)" --repository "$(REPOSITORY)"
+
+.PHONY: seeds
+seeds: $(INSTALLED)
+	@echo "== the headline numbers of changed chapters, ten seeds each (about half an hour for all)"
+	@$(BIN)/python scripts/seeds.py
 
 clean:
 	@echo "== removing _build"

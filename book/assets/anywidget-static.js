@@ -10,6 +10,8 @@
     return modules.get(text);
   };
   const styles = new Set();
+  // One explorer at a time, each when the page has nothing better to do: no long wait before the page answers.
+  const idle = () => new Promise((done) => ("requestIdleCallback" in window ? requestIdleCallback(done, { timeout: 500 }) : setTimeout(done, 20)));
 
   for (const tag of read("view")) {
     const { state } = states[JSON.parse(tag.textContent).model_id] ?? {};
@@ -43,6 +45,7 @@
       room.dataset.filled = "true";
       room.append(el);
     } else tag.after(el);
+    await idle();
     const { default: widget } = await load(state._esm);
     await widget.initialize?.({ model });
     await widget.render({ model, el });

@@ -74,7 +74,9 @@ def finish(app: Sphinx, pagename: str, text: str) -> str:
     text = re.sub(r'<(?:i|span) (class="[^"]*\bfa-[^>]*)>\s*</(?:i|span)>', drawn, text)
 
     options = Path(app.outdir, "_static", "documentation_options.js").read_text(encoding="utf8")
-    text = re.sub(r'<script src="[^"]*documentation_options\.js[^"]*"></script>', lambda _: f"<script>{options}</script>", text)
+    text = re.sub(
+        r'<script src="[^"]*documentation_options\.js[^"]*"></script>', lambda _: f"<script>{options}</script>", text
+    )
     head, body = text.split("</head>", 1)
     head = re.sub(r"<script (?![^>]*\bdefer\b)([^>]*\bsrc=)", r"<script defer \1", head)
     body = SECTION.sub(Rough(body), body)
@@ -101,7 +103,9 @@ class Rough:
         code = sum(block.count("\n") for block in re.findall(r"<pre>.*?</pre>", seen, re.S))
         prose = len(re.sub(r"<pre>.*?</pre>|<[^>]*>", "", seen, flags=re.S)) + 2 * seen.count("<mjx-c ")
         pictures = len(re.findall(r"<img |vi-room", seen)) - seen.count("<noscript>")
-        height = 30 * prose // 90 + 19 * code + 420 * pictures + 40 * len(re.findall(r"<p>|<li>|<div class=\"cell ", seen))
+        height = (
+            30 * prose // 90 + 19 * code + 420 * pictures + 40 * len(re.findall(r"<p>|<li>|<div class=\"cell ", seen))
+        )
         return f'<section {match[1]} style="--high:{height}px">'
 
 
@@ -201,7 +205,11 @@ def trimmed(css: str, used: set[str]) -> str:
                 kept = ",".join(part.strip() for part in parts if can_match(part))
                 if kept:
                     out.append(f"{kept}{{{body_of(rule.content)}}}")
-            elif rule.type == "at-rule" and rule.lower_at_keyword in {"media", "supports", "container", "layer"} and rule.content:
+            elif (
+                rule.type == "at-rule"
+                and rule.lower_at_keyword in {"media", "supports", "container", "layer"}
+                and rule.content
+            ):
                 inner = text_of(tinycss2.parse_rule_list(rule.content, skip_comments=True, skip_whitespace=True))
                 if inner:
                     out.append(f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude)}{{{inner}}}")
@@ -239,7 +247,9 @@ def write_sheets(app: Sphinx, exception: Exception | None) -> None:
     pages = list(Path(app.outdir).rglob("*.html"))
     texts = {page: page.read_text(encoding="utf8") for page in pages}
     asked = re.compile(r'_static/site\.css[^"]*" data-sheets="([^"]*)"')
-    sheets = list(dict.fromkeys(name for text in texts.values() for found in asked.findall(text) for name in found.split()))
+    sheets = list(
+        dict.fromkeys(name for text in texts.values() for found in asked.findall(text) for name in found.split())
+    )
     if not sheets:
         return
     (static / "formulas.css").write_text(formula_sheet(app, pages), encoding="utf8")
@@ -267,6 +277,28 @@ def moved(name: str, css: str) -> str:
     return re.sub(r"url\((?![\"']?(?:data:|/|\w+:))[\"']?([^)\"']+)[\"']?\)", rf"url({folder}/\1)", css)
 
 
+#: The theme measures every block of code, to let the keyboard into those that scroll: now only in sections that are
+#: laid out, and again when one comes to be.
+MEASURES = {
+    ".forEach(e=>{e.tabIndex=": ".forEach(e=>{if(e.checkVisibility?.({contentVisibilityAuto:!0})!==false)e.tabIndex=",
+    'window.addEventListener("resize",t),new MutationObserver': 'window.addEventListener("resize",t),'
+    'document.addEventListener("contentvisibilityautostatechange",t,!0),new MutationObserver',
+}
+
+
+def patch_theme(app: Sphinx, exception: Exception | None) -> None:
+    """Spare the theme's script the layout of the whole page."""
+    if exception is not None or app.builder.name != "html":
+        return
+    path = Path(app.outdir, "_static", "scripts", "pydata-sphinx-theme.js")
+    text = path.read_text(encoding="utf8")
+    for old, new in MEASURES.items():
+        if new not in text and old not in text:
+            LOG.warning("the theme's script has changed: %s is not in it", old)
+        text = text if new in text else text.replace(old, new)
+    path.write_text(text, encoding="utf8")
+
+
 def write_decoders(app: Sphinx, exception: Exception | None) -> None:
     """Put the decoders' weights where the explorers' loader asks for them: beside itself."""
     if exception is not None or app.builder.name != "html":
@@ -290,5 +322,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", touch_up)
     app.connect("build-finished", write_sheets, priority=600)
     app.connect("build-finished", write_decoders)
+    app.connect("build-finished", patch_theme)
     app.connect("build-finished", close, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": False}

@@ -13,6 +13,7 @@ help:
 	@echo "make book    install, execute every notebook, build the site into $(SITE)"
 	@echo "make test    install, build, run every test: units, notebooks, the site in a browser"
 	@echo "make serve   look at the built site"
+	@echo "make lighthouse   scores of three pages of the built site (needs Node)"
 	@echo "make lint    ruff"
 	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
 	@echo "make links   ask every other site that the book links to"
@@ -52,6 +53,11 @@ lite: book
 links: book
 	@echo "== links to other sites"
 	@$(BIN)/jupyter-book build . --builder linkcheck -q
+
+.PHONY: lighthouse
+lighthouse: $(INSTALLED)
+	@echo "== Lighthouse on three pages (needs Node and the site that make book builds)"
+	@$(BIN)/python scripts/lighthouse.py
 
 serve: $(INSTALLED)
 	@$(BIN)/python scripts/serve.py

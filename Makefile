@@ -12,6 +12,7 @@ help:
 	@echo "make book    install, execute every notebook, build the site into $(SITE)"
 	@echo "make test    install, build, run every test: units, notebooks, the site in a browser"
 	@echo "make serve   look at the built site"
+	@echo "make pdf     the whole book as a PDF, with LaTeX: _build/pdf"
 	@echo "make lint    ruff"
 	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
@@ -68,6 +69,11 @@ train: $(INSTALLED)
 	@echo "== the convolutional network on CIFAR-10 images"
 	@$(VAE) train cifar10 --folder runs/cifar10_conv --network conv --latent 64 --likelihood logistic --epochs 30
 	@$(VAE) evaluate cifar10 --model runs/cifar10_conv --save $(SHIPPED)/cifar10_conv.safetensors
+
+.PHONY: pdf
+pdf: book
+	@echo "== the book as a PDF"
+	@$(BIN)/python scripts/build_pdf.py
 
 .PHONY: course
 course: $(INSTALLED)

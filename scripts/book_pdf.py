@@ -59,8 +59,14 @@ PREAMBLE = r"""
 \AtBeginEnvironment{tabulary}{\footnotesize}
 \AtBeginEnvironment{longtable}{\footnotesize}
 \setlength{\tabcolsep}{4pt}
+\renewcommand{\arraystretch}{1.3}
 \newcommand{\bookfigurenumber}[1]{\renewcommand{\thefigure}{#1}}
 \newcommand{\bookequationnumber}[1]{\renewcommand{\theequation}{#1}}
+% The page of the bibliography has a title already.
+\makeatletter
+\renewenvironment{sphinxthebibliography}[1]{\begingroup\def\chapter{\@gobbletwo}\def\addcontentsline##1##2##3{}%
+  \begin{thebibliography}{#1}}{\end{thebibliography}\endgroup}
+\makeatother
 % Pages outside the numbered parts are chapters without a number; so is a part that only groups pages.
 \newcommand{\bookunnumbered}{\setcounter{secnumdepth}{-2}}
 \newcommand{\booknumbered}{\setcounter{secnumdepth}{2}}

@@ -14,6 +14,7 @@ help:
 	@echo "make test    install, build, run every test: units, notebooks, the site in a browser"
 	@echo "make serve   look at the built site"
 	@echo "make lighthouse   scores of three pages of the built site (needs Node)"
+	@echo "make pdf     the whole book as a PDF, with LaTeX: _build/pdf"
 	@echo "make lint    ruff"
 	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
 	@echo "make links   ask every other site that the book links to"
@@ -84,6 +85,11 @@ train: $(INSTALLED)
 	@echo "== the convolutional network on CIFAR-10 images"
 	@$(VAE) train cifar10 --folder runs/cifar10_conv --network conv --latent 64 --likelihood logistic --epochs 30
 	@$(VAE) evaluate cifar10 --model runs/cifar10_conv --save $(SHIPPED)/cifar10_conv.safetensors
+
+.PHONY: pdf
+pdf: book
+	@echo "== the book as a PDF"
+	@$(BIN)/python scripts/build_pdf.py
 
 .PHONY: course
 course: $(INSTALLED)

@@ -91,7 +91,7 @@ def check_sliders(explorer: Locator) -> None:
                 want, got = expected(explorer), shown(explorer)
                 assert got == pytest.approx(want, rel=1e-6, abs=1e-8), explorer.get_attribute("data-kind")
         assert len(told) >= 4, f"the alternative text does not follow the slider: {told}"
-        assert statistics.median(times) < 50, f"{times} ms a step"
+        assert statistics.median(times) < 16, f"{times} ms a step"
         slider.evaluate("(i, v) => { i.value = v; i.dispatchEvent(new Event('input', {bubbles: true})); }", start)
 
 

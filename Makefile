@@ -6,7 +6,7 @@ SITE := _build/html
 INSTALLED := .venv/.installed
 REQUIREMENTS ?= requirements.txt
 
-.PHONY: book test serve lint train clean help
+.PHONY: book test serve slides lint train clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make serve   look at the built site"
 	@echo "make lighthouse   scores of three pages of the built site (needs Node)"
 	@echo "make pdf     the whole book as a PDF, with LaTeX: _build/pdf"
+	@echo "make slides  a lecture deck for every chapter, with the site, and says where"
 	@echo "make lint    ruff"
 	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
 	@echo "make links   ask every other site that the book links to"
@@ -62,6 +63,10 @@ lighthouse: $(INSTALLED)
 
 serve: $(INSTALLED)
 	@$(BIN)/python scripts/serve.py
+
+slides: book
+	@echo "== lecture decks, one a chapter (?print-pdf after the address, then print, makes a PDF)"
+	@ls $(SITE)/slides/*.html
 
 lint: $(INSTALLED)
 	@echo "== ruff"

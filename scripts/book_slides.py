@@ -34,8 +34,10 @@ from sphinx.application import Sphinx
 FOLDER = "slides"
 MODES = ("slide-skip", "slide-text")
 #: What a slide holds, in lines of text, before the next thing goes to a new one.
-ROOM = 11.0
+ROOM = 11.5
 LINE = 76
+#: A sentence that begins so points at the one before it, and is shown together with it.
+POINTER = re.compile(r"(It|Its|They|Their|This|That|These|Those|Such|Both|Then|When it|Without)\b")
 STATE = 'script[type="application/vnd.jupyter.widget-state+json"]'
 VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]'
 
@@ -90,6 +92,13 @@ def wrap(nodes: list, kind: str) -> Tag:
 
 def is_bold(nodes: list) -> bool:
     return any(isinstance(node, Tag) and (node.name == "strong" or node.find("strong")) for node in nodes)
+
+
+def first_words(paragraph: Tag) -> list:
+    """The first sentence of a paragraph, and the second too where the first is a title in bold."""
+    parts = sentences(paragraph)
+    short = is_bold(parts[0]) and len("".join(node.get_text() for node in parts[0])) < 32
+    return [*parts[0], NavigableString(" "), *parts[1]] if short and len(parts) > 1 else parts[0]
 
 
 @dataclass
@@ -152,7 +161,7 @@ class Deck:
         slide = self.slide
         full = slide is not None and slide.lines + lines > ROOM
         full = full or (slide is not None and slide.kind != "text")
-        if slide is None or self.fresh or full or (alone and slide.lines > 2.5):
+        if slide is None or self.fresh or full or (alone and slide.lines > 3.6):
             slide = self.begin(kind)
         slide.kind = kind if kind != "text" else slide.kind
         slide.shown += [node] if lead is None else [lead, node]
@@ -161,6 +170,10 @@ class Deck:
     @staticmethod
     def height(node: Tag) -> float:
         return max(1, -(-len(plain(node)) // LINE)) + 0.35
+
+    @staticmethod
+    def formula(node: Tag) -> float:
+        return 0.7 + 1.4 * (node.get_text().count("\\\\") + 1)
 
     # -- what the page holds
 
@@ -189,8 +202,7 @@ class Deck:
         elif node.name == "p":
             self.paragraph(node, following)
         elif "math" in classes:
-            rows = len(re.findall(r"\\\\(?!\w)", node.get_text())) + 1
-            self.show(node, 0.7 + 1.55 * rows)
+            self.show(node, self.formula(node))
         elif "cell" in classes:
             self.cell(node, classes)
         elif classes & {"theorem", "definition", "algorithm", "proof"} and "dropdown" not in classes:
@@ -219,7 +231,7 @@ class Deck:
         lines = 1.5
         for part in node.find_all(["p", "div", "li"]):
             if part.name == "div" and "math" in part.get("class", []):
-                lines += 0.7 + 1.55 * (part.get_text().count("\\\\") + 1)
+                lines += self.formula(part)
             elif part.name == "p" and "admonition-title" not in part.get("class", []):
                 lines += self.height(part)
         return lines
@@ -242,11 +254,9 @@ class Deck:
             if paragraphs:
                 title, self.title = self.title, self.stacks[-1].title
                 slide = self.begin()
-                for paragraph in paragraphs[:4]:
-                    first = sentences(paragraph)[0]
-                    if slide.lines < ROOM and not "".join(n.get_text() for n in first).rstrip().endswith(":"):
-                        slide.shown.append(wrap(first, "say"))
-                        slide.lines += self.height(slide.shown[-1])
+                firsts = [wrap(first_words(paragraph), "say") for paragraph in paragraphs]
+                firsts = [first for first in firsts if len(plain(first)) > 44 and plain(first)[-1:] != ":"]
+                slide.shown += firsts[:3] or [wrap(first_words(paragraphs[0]), "say")]
                 self.title = title
         elif self.stacks:
             self.stacks[-1].slides[-1].notes += self.waiting
@@ -262,19 +272,30 @@ class Deck:
         room = following is not None and following.select_one(".vi-room") is not None
         for k, nodes in enumerate(parts):
             words = "".join(n.get_text() for n in nodes).strip()
+            before = parts[k - 1] if k and not is_bold(parts[k - 1]) else []
+            # "It follows", "So": not enough alone
+            whole = (
+                [*before, NavigableString(" "), *nodes]
+                if before and (POINTER.match(words) or len(words) < 34)
+                else nodes
+            )
+            last = k == len(parts) - 1
             if is_bold(nodes):
-                whole = nodes[0].get_text() if isinstance(nodes[0], Tag) and nodes[0].name == "strong" else ""
-                kind = "idea" if len(whole) > 25 and len(whole) > 0.8 * len(words) else "say"
-                run_in = len(words) < 32 and words.endswith((".", ":"))
-                item = wrap(nodes, "run-in" if run_in else kind)
-                if leads and k == len(parts) - 1:
-                    self.lead = item
-                elif run_in and leads:
-                    self.show(item, 1.2, alone=True)
-                elif not run_in:
+                bold = nodes[0].get_text() if isinstance(nodes[0], Tag) and nodes[0].name == "strong" else ""
+                kind = "idea" if len(bold) > 25 and len(bold) > 0.8 * len(words) else "say"
+                if len(words) < 32 and words.endswith((".", ":")):
+                    if leads:
+                        self.show(wrap(nodes, "run-in"), 1.2, alone=True)
+                    elif not last and not is_bold(parts[k + 1]):
+                        item = wrap([*nodes, NavigableString(" "), *map(copy.copy, parts[k + 1])], "say")
+                        self.show(item, self.height(item))
+                elif leads and last:
+                    self.lead = wrap(whole, kind)
+                else:
+                    item = wrap(nodes if kind == "idea" else whole, kind)
                     self.show(item, self.height(item), alone=kind == "idea")
-            elif (leads and k == len(parts) - 1) or (room and k == 0):
-                self.lead = wrap(nodes, "say")
+            elif (leads and last) or (room and k == 0):
+                self.lead = wrap(whole, "say")
 
     def list(self, node: Tag) -> None:
         items = node.find_all("li", recursive=False)
@@ -310,12 +331,12 @@ class Deck:
         for link in node.select("a.headerlink"):
             link.extract()
         text = node.select_one(".caption-text")
-        if text is not None and len(plain(text)) > 190:
+        if text is not None and len(plain(text)) > 270:
             self.note(wrap([copy.copy(n) for n in node.select_one("figcaption p").children], "caption"))
             kept, length = [], 0
             for nodes in sentences(text):
                 length += len("".join(n.get_text() for n in nodes))
-                if kept and length > 190:
+                if kept and length > 270:
                     break
                 kept += [*nodes, NavigableString(" ")]
             text.clear()
@@ -388,8 +409,7 @@ def render(slide: Slide, page: str) -> str:
         heavy.extract()
     aside = f'<aside class="notes">{notes}</aside>' if slide.notes else ""
     return (
-        f'<section class="of-{slide.kind}"><h2>{slide.title}</h2>'
-        f'<div class="slide-body">{shown}</div>{aside}</section>'
+        f'<section class="of-{slide.kind}"><h2>{slide.title}</h2><div class="slide-body">{shown}</div>{aside}</section>'
     )
 
 
@@ -401,20 +421,25 @@ def deck_html(chapter: PageOfBook, soup: BeautifulSoup, book: str, mathjax: dict
     front, *sections = deck.stacks
     title = re.sub(r"<[^>]+>", "", front.title)
     head = front.slides[0] if front.slides else Slide(front.title)
-    question = [node for node in head.shown if node.name == "p"]
-    head.shown = [node for node in head.shown if node.name != "p"]
+    question = [node for node in head.shown if node.name in {"p", "blockquote"}]
+    head.shown = [node for node in head.shown if node not in question]
     cover = Slide(front.title, "cover", question, head.notes)
     name, _, rest = front.title.partition(": ")
-    cover_html = render(cover, page).replace(
-        f"<h2>{front.title}</h2>",
-        f'<p class="part">{escape(book)} · {escape(chapter.part)}</p><h1><span class="number">{chapter.number}</span> '
-        f"{name}{f'<small>{rest}</small>' if rest else ''}</h1>",
-        1,
-    ).replace(
-        "</section>",
-        f'<p class="hint"><a href="../{page}">the chapter</a> · <kbd>→</kbd> next · <kbd>Esc</kbd> all slides · '
-        "<kbd>S</kbd> notes · <kbd>D</kbd> dark or light · <kbd>?</kbd> keys</p></section>",
-        1,
+    cover_html = (
+        render(cover, page)
+        .replace(
+            f"<h2>{front.title}</h2>",
+            f'<p class="part">{escape(book)} · {escape(chapter.part)}</p>'
+            f'<h1><span class="number">{chapter.number}</span> '
+            f"{name}{f'<small>{rest}</small>' if rest else ''}</h1>",
+            1,
+        )
+        .replace(
+            "</section>",
+            f'<p class="hint"><a href="../{page}">the chapter</a> · <kbd>→</kbd> next · <kbd>Esc</kbd> all slides · '
+            "<kbd>S</kbd> notes · <kbd>D</kbd> dark or light · <kbd>?</kbd> keys</p></section>",
+            1,
+        )
     )
     stacks = [cover_html]
     head.title, head.notes = "In this chapter", []

@@ -27,13 +27,27 @@
     };
     let fit = 1;
     narrow();
-    while (fit > 0.5 && (body.scrollHeight > body.clientHeight + 1 || body.scrollWidth > body.clientWidth + 1)) {
+    const fixed = slide.matches(".of-explorer"); // an explorer is not drawn yet, and text would not make it smaller
+    while (!fixed && fit > 0.5 && (body.scrollHeight > body.clientHeight + 1 || body.scrollWidth > body.clientWidth + 1)) {
       fit -= 0.04;
       body.style.fontSize = `${fit}em`;
       narrow();
     }
     slide.dataset.fit = fit.toFixed(2);
   }
+
+  // An explorer is as wide as lets it fit in height; it is measured when it is drawn and its slide shown.
+  const narrower = (room) => {
+    const box = room.closest(".cell_output");
+    if (!box.clientHeight || !room.querySelector(".vi-explorer")) return;
+    const height = () => room.getBoundingClientRect().height / (box.getBoundingClientRect().height / box.offsetHeight);
+    for (let share = 100; share >= 50; share -= 2) {
+      room.style.width = `${share}%`;
+      if (height() <= box.clientHeight) break;
+    }
+  };
+  const watch = new ResizeObserver((entries) => entries.forEach(({ target }) => narrower(target)));
+  for (const room of document.querySelectorAll(".of-explorer .vi-room")) watch.observe(room);
 
   // The speaker's window has no MathJax: there the browser draws the formulas itself, from MathML.
   for (const formula of document.querySelectorAll(".note-math")) {

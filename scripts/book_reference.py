@@ -18,6 +18,7 @@ import sys
 import typing
 from functools import cache
 from pathlib import Path
+from textwrap import dedent, indent
 
 from docutils.nodes import Element
 from docutils.statemachine import StringList
@@ -87,7 +88,7 @@ def _block(block: list[str]) -> list[str]:
 
 
 def _formula(block: list[str]) -> list[str]:
-    return [".. code-block:: none", "   :class: formula", "", *("   " + line for line in block)]
+    return [".. code-block:: none", "   :class: formula", "", *indent(dedent("\n".join(block)), "   ").split("\n")]
 
 
 def _fields(block: list[str]) -> list[str]:
@@ -206,8 +207,8 @@ def linked_signature(app: Sphinx, what: str, name: str, obj: object, options: di
         return None
     module = obj.__module__
     maker = inspect.unwrap(obj.__init__) if what == "class" else obj
-    if getattr(maker, "__module__", "").startswith("torch."):
-        return "()", None  # made without arguments; what torch's base class can take does not concern the reader
+    if getattr(maker, "__module__", "").startswith(("torch.", "typing")):
+        return "", None  # a protocol, or a module without settings: what its base class can take is not told
     found = inspect.signature(obj)
     parameters = list(found.parameters.values())
     owner = sys.modules[module]

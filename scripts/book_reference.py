@@ -18,6 +18,7 @@ import sys
 import typing
 from functools import cache
 from pathlib import Path
+from textwrap import dedent, indent
 
 from docutils.nodes import Element
 from docutils.statemachine import StringList
@@ -87,7 +88,7 @@ def _block(block: list[str]) -> list[str]:
 
 
 def _formula(block: list[str]) -> list[str]:
-    return [".. code-block:: none", "   :class: formula", "", *("   " + line for line in block)]
+    return [".. code-block:: none", "   :class: formula", "", *indent(dedent("\n".join(block)), "   ").split("\n")]
 
 
 def _fields(block: list[str]) -> list[str]:
@@ -206,8 +207,8 @@ def linked_signature(app: Sphinx, what: str, name: str, obj: object, options: di
         return None
     module = obj.__module__
     maker = inspect.unwrap(obj.__init__) if what == "class" else obj
-    if getattr(maker, "__module__", "").startswith("torch."):
-        return "()", None  # made without arguments; what torch's base class can take does not concern the reader
+    if getattr(maker, "__module__", "").startswith(("torch.", "typing")):
+        return "", None  # a protocol, or a module without settings: what its base class can take is not told
     found = inspect.signature(obj)
     parameters = list(found.parameters.values())
     owner = sys.modules[module]
@@ -257,6 +258,17 @@ def alias(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: Elem
     return python.resolve_xref(env, node["refdoc"], app.builder, "data", node["reftarget"], node, contnode)
 
 
+def lines_of_signature(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    """Parameters a line each are spans: Sphinx makes a definition list without terms, a fault to a screen reader."""
+
+    def spans(match: re.Match) -> str:
+        lines = match[1].replace("<dd>", '<span class="sig-line">').replace("</dd>", "</span>")
+        return f'<span class="sig-lines">{lines}</span>'
+
+    if "sig-paren" in context.get("body", ""):
+        context["body"] = re.sub(r"<dl>\n(<dd>.*?</dd>\n)</dl>", spans, context["body"], flags=re.DOTALL)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
     app.add_autodocumenter(Data, override=True)
@@ -264,4 +276,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-signature", linked_signature)
     app.connect("autodoc-skip-member", skip)
     app.connect("missing-reference", alias)
+    app.connect("html-page-context", lines_of_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

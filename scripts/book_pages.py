@@ -95,7 +95,7 @@ class Rough:
 
     def __init__(self, body: str):
         self.body = body
-        self.ends = [match.start() for match in SECTION.finditer(body)][1:] + [len(body)]
+        self.ends = [*[match.start() for match in SECTION.finditer(body)][1:], len(body)]
 
     def __call__(self, match: re.Match) -> str:
         chunk = self.body[match.end() : self.ends.pop(0)]
@@ -125,6 +125,18 @@ def picture_file(app: Sphinx, kind: str, text: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     return name
+
+
+def lighter(app: Sphinx, source: Path, name: str) -> str:
+    """The name in ``_images`` of a figure as WebP, pixel for pixel the same; of photographs, nearly; or of the figure."""
+    target = Path(app.outdir, "_images", name).with_suffix(".webp")
+    if not target.exists():  # figures are named by what they hold
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(source) as image:
+            image.save(target, lossless=True, method=4)
+            if target.stat().st_size > 100_000:
+                image.save(target, quality=90, method=4)
+    return target.name if target.stat().st_size < source.stat().st_size else name
 
 
 @functools.cache
@@ -164,6 +176,7 @@ def touch_up(app: Sphinx, pagename: str, templatename: str, context: dict, doctr
         tag, name = match[0], match[1]
         with Image.open(sources[name]) as image:
             width, height = image.size
+        tag = tag.replace(f"{name}\"", f"{lighter(app, sources[name], name)}\"", 1)
         return tag.replace("<img ", f'<img width="{width}" height="{height}" loading="lazy" decoding="async" ', 1)
 
     body = re.sub(r'<img (?![^>]*\bwidth=)[^>]*src="[^"]*_images/([^"/]+\.png)"[^>]*>', sized, context["body"])
@@ -240,7 +253,7 @@ def formula_sheet(app: Sphinx, pages: list[Path]) -> str:
 
 
 def write_sheets(app: Sphinx, exception: Exception | None) -> None:
-    """Write ``formulas.css`` and, of all sheets that the pages ask for, ``site.css``; pages name the one of this build."""
+    """Write ``formulas.css``, and ``site.css`` of all sheets that the pages ask for; pages name the one of this build."""
     if exception is not None or app.builder.name != "html":
         return
     static = Path(app.outdir, "_static")

@@ -1,4 +1,4 @@
-"""Lighthouse on three pages of the built site, as a phone and as a desk sees them: a table, and failure below the marks.
+"""Lighthouse on three pages of the built site, for a phone and for a desk: a table, and failure below the marks.
 
     python scripts/lighthouse.py [--runs 3]
 
@@ -97,10 +97,8 @@ def main() -> int:
             result = medians(reports)
             scores = "  ".join(f"{result[name]:5.0f}" for name in ("performance", *LEAST))
             first, largest, blocking, shift = (result[name] for name in METRICS)
-            print(
-                f"{page:32} {device:8} {scores}   {first / 1000:5.1f}  {largest / 1000:5.1f}  {blocking:6.0f}  {shift:5.3f}",
-                flush=True,
-            )
+            times = f"{first / 1000:5.1f}  {largest / 1000:5.1f}  {blocking:6.0f}  {shift:5.3f}"
+            print(f"{page:32} {device:8} {scores}   {times}", flush=True)
             failed += [f"{page} ({device}): {name} {result[name]:.0f}" for name in short_of(result, device)]
     server.shutdown()
     for line in failed:

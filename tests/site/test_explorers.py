@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import re
 import statistics
 
 import pytest
 from playwright.sync_api import Locator
 
 import vi_helpers.explorers
-from tests.site.conftest import ROOT, SITE, toc_pages
+from tests.site.conftest import SITE, toc_pages
 from vi_helpers.explorers.base import Live
 
 PAGES = [page for page in toc_pages() if (SITE / page).exists() and "vi-room" in (SITE / page).read_text("utf8")]

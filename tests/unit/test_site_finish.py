@@ -10,9 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-import book_formulas  # noqa: E402
-import book_pages  # noqa: E402
-import lighthouse  # noqa: E402
+import book_formulas
+import book_pages
+import lighthouse
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_icons_are_drawn_in_place(tag):
 
 def test_lighthouse_takes_medians_and_names_what_falls_short():
     def report(score: float) -> dict:
-        scores = dict.fromkeys(("accessibility", "best-practices", "seo"), {"score": 1}) | {
+        scores = {key: {"score": 1} for key in ("accessibility", "best-practices", "seo")} | {
             "performance": {"score": score}
         }
         return {"categories": scores, "audits": {name: {"numericValue": 1000 * score} for name in lighthouse.METRICS}}

@@ -176,8 +176,8 @@ class Deck:
 
     @staticmethod
     def formula(node: Tag) -> float:
-        table = node.select_one("mjx-itable")
-        return 0.7 + 1.4 * max(1, len(table.find_all("mjx-mtr", recursive=False)) if table else 1)
+        tables = node.select("mjx-itable")  # Sphinx puts a table of one row around the author's
+        return 0.7 + 1.4 * max((len(table.find_all("mjx-mtr", recursive=False)) for table in tables), default=1)
 
     # -- what the page holds
 

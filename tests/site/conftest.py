@@ -97,17 +97,18 @@ class Visit:
 def visit(browser: Browser, address: str):
     """``visit(page, **context options)`` opens a page; requests to any other host are refused and listed.
 
-    ``init`` is a script to run first, ``without`` a pattern of addresses to refuse.
+    ``init`` is a script to run first, ``without`` a pattern of addresses to refuse, ``base`` where the site lies when
+    not at its server: a ``file:`` address for a site that is opened from its folder.
     """
 
-    def open_page(name: str, *, init: str = "", without: str = "", **options) -> Visit:
+    def open_page(name: str, *, init: str = "", without: str = "", base: str = address, **options) -> Visit:
         context = browser.new_context(**options)
         page = context.new_page()
         visited = Visit(page, context)
 
         def route(route) -> None:
             url = route.request.url
-            if url.startswith((address, "data:", "blob:")):
+            if url.startswith((base, "data:", "blob:")):
                 route.continue_()
             else:
                 visited.outside.append(url)
@@ -130,8 +131,9 @@ def visit(browser: Browser, address: str):
         page.on("pageerror", lambda error: visited.complaints.append(str(error)))
         if init:
             page.add_init_script(init)
-        page.goto(f"{address}/{name}", wait_until="load")
+        page.goto(f"{base}/{name}", wait_until="load")
         if options.get("java_script_enabled", True):
+            page.evaluate("dispatchEvent(new Event('vi-draw'))")  # all explorers now, not when they come near
             drawn = "document.documentElement.dataset.explorers === 'ready'"
             typeset = "!window.MathJax?.startup?.promise || window.MathJax.startup.promise.then(() => true)"
             page.wait_for_function(f"{drawn} || !document.querySelector('.vi-room')")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import re
 import statistics
 
 import pytest
 from playwright.sync_api import Locator
 
 import vi_helpers.explorers
-from tests.site.conftest import ROOT, SITE, toc_pages
+from tests.site.conftest import SITE, toc_pages
 from vi_helpers.explorers.base import Live
 
 PAGES = [page for page in toc_pages() if (SITE / page).exists() and "vi-room" in (SITE / page).read_text("utf8")]
@@ -71,53 +70,98 @@ def test_there_are_explorers_to_test():
     assert LIVE
 
 
+def check_room(explorer: Locator) -> None:
+    """What was kept free for an explorer before it was drawn is what it takes."""
+    reserved = explorer.evaluate("root => root.closest('.vi-room > div').getBoundingClientRect().height")
+    content = explorer.evaluate("root => root.getBoundingClientRect().height")
+    assert content <= reserved + 12
+    assert reserved <= content + 40
+
+
+def check_sliders(explorer: Locator) -> None:
+    """A drag changes the picture, what is said of it, and the numbers, which are those of Python."""
+    live = explorer.get_attribute("data-kind") in LIVE
+    for slider in sliders_of(explorer):
+        start, told, times = slider.input_value(), set(), []
+        for fraction in (0.0, 0.23, 0.5, 0.77, 1.0):
+            times.append(set_slider(slider, fraction))
+            told.add(picture(explorer))
+            if live:
+                want, got = expected(explorer), shown(explorer)
+                assert got == pytest.approx(want, rel=1e-6, abs=1e-8), explorer.get_attribute("data-kind")
+        assert len(told) >= 4, f"the alternative text does not follow the slider: {told}"
+        assert statistics.median(times) < 16, f"{times} ms a step"
+        slider.evaluate("(i, v) => { i.value = v; i.dispatchEvent(new Event('input', {bubbles: true})); }", start)
+
+
+def check_keys_and_clicks(explorer: Locator) -> None:
+    """Arrow keys, Home and End, a click on the track, the buttons."""
+    page = explorer.page
+    for slider in sliders_of(explorer):
+        slider.scroll_into_view_if_needed()
+        assert slider.evaluate("i => Boolean(i.closest('label')?.querySelector('span')?.textContent.trim())")
+        slider.focus()
+        page.keyboard.press("Home")
+        low = float(slider.input_value())
+        page.keyboard.press("ArrowRight")
+        assert float(slider.input_value()) > low
+        page.keyboard.press("End")
+        assert float(slider.input_value()) == pytest.approx(float(slider.get_attribute("max")), rel=1e-3)
+        assert slider.get_attribute("aria-valuetext")
+        box = slider.bounding_box()
+        page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
+        assert low < float(slider.input_value()) < float(slider.get_attribute("max"))
+    for button in explorer.locator("button").all():
+        button.click()
+        if explorer.get_attribute("data-kind") in LIVE:
+            assert shown(explorer) == pytest.approx(expected(explorer), rel=1e-6, abs=1e-8)
+
+
+#: Where the focus is: which control of the explorer, whether it can be seen there, what it is called.
+FOCUS = """(root) => {
+  const now = document.activeElement, style = getComputedStyle(now);
+  const controls = [...root.querySelectorAll("input, button")];
+  return {
+    place: controls.indexOf(now),
+    ring: parseFloat(style.outlineWidth) * (style.outlineStyle !== "none"),
+    name: (now.closest("label")?.querySelector("span") ?? now).textContent.trim(),
+  };
+}"""
+
+
+def check_tab_order(explorer: Locator) -> None:
+    """Tab goes through the controls in their order, shows where it is, says what is there, and comes out again."""
+    page = explorer.page
+    controls = explorer.locator("input, button")
+    for step in range(controls.count()):
+        controls.first.focus() if step == 0 else page.keyboard.press("Tab")
+        focus = explorer.evaluate(FOCUS)
+        assert focus["place"] == step
+        assert focus["ring"] >= 2 or step == 0, "a focus that nobody sees"
+        assert focus["name"]
+    page.keyboard.press("Tab")
+    assert explorer.evaluate(FOCUS)["place"] == -1, "the focus is caught"
+    page.keyboard.press("Shift+Tab")
+    focus = explorer.evaluate(FOCUS)
+    assert focus["place"] == controls.count() - 1
+    assert focus["ring"] >= 2
+    if explorer.get_attribute("data-kind") in LIVE:
+        spoken = explorer.locator("[role=status] [data-key]").count()
+        assert spoken == len(shown(explorer)) > 0, "numbers that a screen reader is not told"
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_sliders_move_by_hand_and_show_what_python_computes(visit, name):
-    opened = visit(name)
+def test_explorers_by_hand_and_by_keyboard(visit, name):
+    """One visit for all of it: the room, the mouse, the keys, the way through with Tab, the numbers of Python."""
+    opened = visit(name, viewport={"width": 1280, "height": 900})
     explorers = opened.page.locator(".vi-explorer").all()
     assert explorers
     for explorer in explorers:
         come_to(explorer)
-        live = explorer.get_attribute("data-kind") in LIVE
-        for slider in sliders_of(explorer):
-            start, told, times = slider.input_value(), set(), []
-            for fraction in (0.0, 0.23, 0.5, 0.77, 1.0):
-                times.append(set_slider(slider, fraction))
-                told.add(picture(explorer))
-                if live:
-                    want, got = expected(explorer), shown(explorer)
-                    assert got == pytest.approx(want, rel=1e-6, abs=1e-8), (name, explorer.get_attribute("data-kind"))
-            assert len(told) >= 4, f"the alternative text does not follow the slider: {told}"
-            assert statistics.median(times) < 50, f"{times} ms a step"
-            slider.evaluate("(i, v) => { i.value = v; i.dispatchEvent(new Event('input', {bubbles: true})); }", start)
-    assert opened.complaints == []
-    opened.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_keyboard_mouse_and_buttons(visit, name):
-    opened = visit(name)
-    page = opened.page
-    for explorer in page.locator(".vi-explorer").all():
-        come_to(explorer)
-        for slider in sliders_of(explorer):
-            slider.scroll_into_view_if_needed()
-            assert slider.evaluate("i => Boolean(i.closest('label')?.querySelector('span')?.textContent.trim())")
-            slider.focus()
-            page.keyboard.press("Home")
-            low = float(slider.input_value())
-            page.keyboard.press("ArrowRight")
-            assert float(slider.input_value()) > low
-            page.keyboard.press("End")
-            assert float(slider.input_value()) == pytest.approx(float(slider.get_attribute("max")), rel=1e-3)
-            assert slider.get_attribute("aria-valuetext")
-            box = slider.bounding_box()
-            page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2)
-            assert low < float(slider.input_value()) < float(slider.get_attribute("max"))
-        for button in explorer.locator("button").all():
-            button.click()
-            if explorer.get_attribute("data-kind") in LIVE:
-                assert shown(explorer) == pytest.approx(expected(explorer), rel=1e-6, abs=1e-8)
+        check_room(explorer)
+        check_tab_order(explorer)
+        check_sliders(explorer)
+        check_keys_and_clicks(explorer)
     assert opened.complaints == []
     opened.close()
 
@@ -141,19 +185,6 @@ def test_touch_on_a_phone(visit, name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_room_fits_the_explorer(visit, name):
-    opened = visit(name, viewport={"width": 1280, "height": 900})
-    for room in opened.page.locator(".vi-room > div").all():
-        empty = room.evaluate("r => parseFloat(getComputedStyle(r).minHeight)")
-        reserved = room.evaluate("r => r.getBoundingClientRect().height")
-        content = room.locator(".vi-explorer").evaluate("r => r.getBoundingClientRect().height")
-        kind = room.locator(".vi-explorer").get_attribute("data-kind")
-        assert content <= reserved + 12, (name, kind, content, reserved, empty)
-        assert reserved <= content + 40, (name, kind, content, reserved)
-    opened.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
 def test_without_javascript_a_picture_stands_in(visit, name):
     opened = visit(name, java_script_enabled=False)
     stills = opened.page.locator(".vi-room img")
@@ -162,11 +193,3 @@ def test_without_javascript_a_picture_stands_in(visit, name):
         assert still.bounding_box()["height"] > 100
         assert len(still.get_attribute("alt")) > 20
     opened.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_frames_stay_under_half_a_megabyte(name):
-    text = (SITE / name).read_text("utf8")
-    frames = re.findall(r"data:image/webp;base64,([A-Za-z0-9+/=]+)", text)
-    assert sum(map(len, frames)) < 500_000, ROOT / name
-    assert len(text) < 1_100_000, ROOT / name

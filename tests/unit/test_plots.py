@@ -1,5 +1,7 @@
 """Plot functions return the ax they were given and draw what they are told; nothing is compared by eye."""
 
+import re
+
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
+from vi_helpers.explorers.base import source
 from vi_helpers.plots.bars import plot_evidence_bar
 from vi_helpers.plots.densities import plot_density
 from vi_helpers.plots.ellipses import plot_ellipse
@@ -28,9 +31,31 @@ def luminance(colour):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
+def contrast(one, other):
+    dark, bright = sorted((luminance(one), luminance(other)))
+    return (bright + 0.05) / (dark + 0.05)
+
+
 @pytest.mark.parametrize("role", COLOUR)
 def test_every_role_can_be_told_from_a_white_page(role):
-    assert 1.05 / (luminance(COLOUR[role]) + 0.05) >= 3.0  # WCAG contrast of graphics
+    assert contrast(COLOUR[role], "white") >= 4.5  # WCAG's contrast of text: lines are labelled in their own colour
+
+
+PANELS = re.findall(r"\{([^}]*--panel:[^}]*)\}", source("explorer.css"))
+
+
+@pytest.mark.parametrize("block", PANELS)
+def test_every_role_can_be_told_from_the_explorers_panel(block):
+    colours = dict(re.findall(r"--(\w+): (#\w+)", block))
+    panel = colours.pop("panel")
+    assert set(COLOUR) <= set(colours)
+    del colours["line"]  # the panel's border, which says nothing
+    assert {name: colour for name, colour in colours.items() if contrast(colour, panel) < 4.5} == {}
+
+
+def test_explorers_have_a_light_and_a_dark_panel():
+    light, dark = PANELS
+    assert light != dark
 
 
 def test_every_line_style_belongs_to_a_role_with_a_colour():

@@ -423,6 +423,8 @@ def deck_html(chapter: PageOfBook, soup: BeautifulSoup, book: str, mathjax: dict
     """The whole deck of a chapter, from its built page."""
     page = f"{chapter.name}.html"
     article = soup.select_one("article.bd-article")
+    for below_title in article.select(".chapter-strip, .on-this-page"):  # of the page, and of no use on a slide
+        below_title.decompose()
     deck = Deck(article)
     front, *sections = deck.stacks
     title = re.sub(r"<[^>]+>", "", front.title)

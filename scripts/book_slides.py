@@ -61,9 +61,8 @@ def mark_cells(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def plain(node: Tag) -> str:
-    """The words of ``node``; a formula counts about as many letters as it will take room."""
-    text = re.sub(r"\\(?:mathrm|mathbb|mathcal|left|right|text|big|Big|quad|qquad)\b|[{}\\$^_&]", "", node.get_text())
-    return re.sub(r"\s+", " ", text).strip()
+    """The words of ``node``; of a formula, its signs."""
+    return re.sub(r"\s+", " ", node.get_text()).strip()
 
 
 def sentences(paragraph: Tag) -> list[list]:
@@ -177,7 +176,8 @@ class Deck:
 
     @staticmethod
     def formula(node: Tag) -> float:
-        return 0.7 + 1.4 * (node.get_text().count("\\\\") + 1)
+        table = node.select_one("mjx-itable")
+        return 0.7 + 1.4 * max(1, len(table.find_all("mjx-mtr", recursive=False)) if table else 1)
 
     # -- what the page holds
 
@@ -393,14 +393,9 @@ def settle(soup: Tag, page: str) -> None:
             tag.name = "div"
 
 
-def moved_state(text: str, page: str) -> str:
-    """The explorers' stored state, its frames' addresses changed where they are files beside the page."""
-    stored = json.loads(text)
-    for model in stored["state"].values():
-        state = model.get("state", {})
-        if "frames" in state:
-            state["frames"] = [moved(frame, page) for frame in state["frames"]]
-    return json.dumps(stored).replace("</", "<\\/")
+def moved_state(text: str) -> str:
+    """The explorers' stored state; pictures that are files are one folder nearer than from a page of a part."""
+    return re.sub(r"(?:\.\./)+(?=_images/)", "../", text)
 
 
 def render(slide: Slide, page: str) -> str:
@@ -409,8 +404,9 @@ def render(slide: Slide, page: str) -> str:
     notes = BeautifulSoup("".join(str(node) for node in slide.notes), "html.parser")
     settle(shown, page)
     settle(notes, page)
-    for formula in notes.select(".math"):  # typeset for the speaker's window when all the slides are
-        formula["class"] = ["note-math"]
+    for formula in notes.select(".math"):  # the speaker's window has no style sheet of ours: the browser draws MathML
+        if (mathml := formula.select_one("math")) is not None:
+            formula.replace_with(mathml)
     for heavy in notes.select("script, noscript, img, .cell"):
         heavy.extract()
     aside = f'<aside class="notes">{notes}</aside>' if slide.notes else ""
@@ -419,7 +415,7 @@ def render(slide: Slide, page: str) -> str:
     )
 
 
-def deck_html(chapter: PageOfBook, soup: BeautifulSoup, book: str, mathjax: dict) -> str:
+def deck_html(chapter: PageOfBook, soup: BeautifulSoup, book: str) -> str:
     """The whole deck of a chapter, from its built page."""
     page = f"{chapter.name}.html"
     article = soup.select_one("article.bd-article")
@@ -463,7 +459,7 @@ def deck_html(chapter: PageOfBook, soup: BeautifulSoup, book: str, mathjax: dict
     explorers = ""
     if state is not None:
         explorers = (
-            f'<script type="application/vnd.jupyter.widget-state+json">{moved_state(state.string, page)}</script>\n'
+            f'<script type="application/vnd.jupyter.widget-state+json">{moved_state(state.string)}</script>\n'
             '<script defer src="../_static/anywidget-static.js"></script>\n'
         )
     return f"""<!DOCTYPE html>
@@ -476,11 +472,9 @@ def deck_html(chapter: PageOfBook, soup: BeautifulSoup, book: str, mathjax: dict
 <link rel="icon" href="../_static/favicon.svg">
 <link rel="stylesheet" href="../_static/vendor/reveal/reveal.css">
 <link rel="stylesheet" href="../_static/pygments.css">
+<link rel="stylesheet" href="../_static/formulas.css">
 <link rel="stylesheet" href="../_static/slides/deck.css">
-<script>window.deckMath = {json.dumps(mathjax)};</script>
-<script src="../_static/slides/math.js"></script>
-{explorers}<script defer src="../_static/vendor/mathjax/tex-chtml.js"></script>
-<script defer src="../_static/vendor/reveal/reveal.js"></script>
+{explorers}<script defer src="../_static/vendor/reveal/reveal.js"></script>
 <script defer src="../_static/vendor/reveal/notes.js"></script>
 <script defer src="../_static/slides/deck.js"></script>
 </head>
@@ -499,12 +493,11 @@ def write_decks(app: Sphinx, exception: Exception | None) -> None:
         return
     folder = Path(app.outdir, FOLDER)
     folder.mkdir(exist_ok=True)
-    mathjax = (app.config.mathjax3_config or {}).get("tex", {})
     for chapter in chapters():
         built = Path(app.outdir, f"{chapter.name}.html")
         if built.exists():
             soup = BeautifulSoup(built.read_text(encoding="utf8"), "html.parser")
-            text = deck_html(chapter, soup, app.config.project, mathjax)
+            text = deck_html(chapter, soup, app.config.project)
             (folder / f"{chapter.slug}.html").write_text(text, encoding="utf8")
 
 

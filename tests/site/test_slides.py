@@ -109,7 +109,8 @@ def test_nothing_leaves_its_slide(visit, chapter):
     assert 12 <= page.evaluate("Reveal.getTotalSlides()") <= 48
     assert page.evaluate(WALK) == []
     assert page.locator("mjx-merror").count() == 0
-    assert page.locator("aside.notes .note-math:not(:has(math))").count() == 0, "a note's formula is not typeset"
+    assert page.locator("aside.notes math").count() > 10
+    assert page.locator("aside.notes mjx-container").count() == 0, "the speaker's window cannot draw this formula"
     assert (opened.outside, opened.failed, opened.complaints) == ([], [], [])
     opened.close()
 

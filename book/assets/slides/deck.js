@@ -1,4 +1,4 @@
-// A lecture deck: typeset, fit every slide to its page, then hand over to reveal.js.
+// A lecture deck: fit every slide to its page, then hand over to reveal.js.
 (async () => {
   const root = document.documentElement;
   const dark = window.matchMedia("(prefers-color-scheme: dark)").matches;
@@ -6,8 +6,6 @@
   const light = (on) => (root.dataset.theme = on ? "light" : "dark");
   light(!dark || printing);
 
-  await MathJax.startup.promise;
-  await MathJax.typesetPromise([document.querySelector(".slides")]);
   await document.fonts.ready;
 
   // Wide equations are made narrower, then full slides smaller.  data-fit says how much: the tests read it.
@@ -49,17 +47,6 @@
   const watch = new ResizeObserver((entries) => entries.forEach(({ target }) => narrower(target)));
   for (const room of document.querySelectorAll(".of-explorer .vi-room")) watch.observe(room);
 
-  // The speaker's window has no MathJax: there the browser draws the formulas itself, from MathML.
-  for (const formula of document.querySelectorAll(".note-math")) {
-    const tex = formula.textContent.trim().replace(/^\(\d+\.\d+\)#?/, "").trim();
-    const display = tex.startsWith("\\[");
-    try {
-      formula.innerHTML = MathJax.tex2mml(tex.slice(2, -2), { display });
-    } catch (error) {
-      formula.textContent = tex;
-    }
-  }
-
   // A focused control keeps its own keys, but a clicker's PageDown and the space bar go on to the next slide.
   const control = (target) => target.closest?.("input, select, textarea, button");
   document.addEventListener("keydown", (event) => {
@@ -91,6 +78,7 @@
     plugins: [RevealNotes],
   });
   Reveal.addKeyBinding({ keyCode: 68, key: "D", description: "Dark or light" }, () => light(root.dataset.theme === "dark"));
+  if (printing) dispatchEvent(new Event("vi-draw"));
   root.classList.remove("preparing");
   root.dataset.deck = "ready";
 })();

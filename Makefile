@@ -4,24 +4,31 @@ PYTHON ?= python3
 BIN := .venv/bin
 SITE := _build/html
 INSTALLED := .venv/.installed
+REQUIREMENTS ?= requirements.txt
 
-.PHONY: book test serve lint train clean help
+.PHONY: book test serve slides lint train clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make book    install, execute every notebook, build the site into $(SITE)"
 	@echo "make test    install, build, run every test: units, notebooks, the site in a browser"
 	@echo "make serve   look at the built site"
+	@echo "make lighthouse   scores of three pages of the built site (needs Node)"
+	@echo "make pdf     the whole book as a PDF, with LaTeX: _build/pdf"
+	@echo "make slides  a lecture deck for every chapter, with the site, and says where"
 	@echo "make lint    ruff"
 	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
+	@echo "make links   ask every other site that the book links to"
+	@echo "make lite    put JupyterLite beside the site (BOOK_LITE=1 shows its buttons)"
+	@echo "make seeds   headline numbers of changed chapters with ten other seeds each (half an hour for all)"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
 	@echo "make clean   remove what was built (not .venv)"
 
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): $(REQUIREMENTS) pyproject.toml
 	@echo "== installing into .venv"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -31,6 +38,7 @@ book: $(INSTALLED)
 	$(BIN)/python scripts/run_notebooks.py && \
 	echo "== building the site" && \
 	$(BIN)/python scripts/build_site.py && \
+	$(BIN)/python scripts/check_site.py && \
 	echo "== done in $$(( $$(date +%s) - start )) s: $(SITE)/index.html   (make serve shows it)"
 
 test: book
@@ -39,12 +47,26 @@ test: book
 	@echo "== the built site in a browser"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m site tests/site
 
+.PHONY: links lite
+lite: book
+	@echo "== JupyterLite beside the site"
+	@$(BIN)/python scripts/build_lite.py
+
 links: book
 	@echo "== links to other sites"
 	@$(BIN)/jupyter-book build . --builder linkcheck -q
 
+.PHONY: lighthouse
+lighthouse: $(INSTALLED)
+	@echo "== Lighthouse on three pages (needs Node and the site that make book builds)"
+	@$(BIN)/python scripts/lighthouse.py
+
 serve: $(INSTALLED)
 	@$(BIN)/python scripts/serve.py
+
+slides: book
+	@echo "== lecture decks, one a chapter (?print-pdf after the address, then print, makes a PDF)"
+	@ls $(SITE)/slides/*.html
 
 lint: $(INSTALLED)
 	@echo "== ruff"
@@ -69,10 +91,20 @@ train: $(INSTALLED)
 	@$(VAE) train cifar10 --folder runs/cifar10_conv --network conv --latent 64 --likelihood logistic --epochs 30
 	@$(VAE) evaluate cifar10 --model runs/cifar10_conv --save $(SHIPPED)/cifar10_conv.safetensors
 
+.PHONY: pdf
+pdf: book
+	@echo "== the book as a PDF"
+	@$(BIN)/python scripts/build_pdf.py
+
 .PHONY: course
 course: $(INSTALLED)
 	@test -n "$(DEST)" || { echo "Say where to: make course DEST=../my-course"; exit 1; }
 	@$(BIN)/python -m assignments.split "$(DEST)" --key "$(KEY)" --repository "$(REPOSITORY)"
+
+.PHONY: seeds
+seeds: $(INSTALLED)
+	@echo "== the headline numbers of changed chapters, ten seeds each (about half an hour for all)"
+	@$(BIN)/python scripts/seeds.py
 
 clean:
 	@echo "== removing _build"

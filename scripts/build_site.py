@@ -28,6 +28,7 @@ def inputs(config_text: str, executions: dict) -> dict[str, str]:
     files = [ROOT / "_toc.yml", ROOT / "requirements.txt", Path(__file__), *(ROOT / "scripts").glob("book_*.py")]
     files += [p for p in (ROOT / "book").rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts]
     files += (ROOT / "vi_helpers" / "vae").glob("references/*.safetensors")  # book_pages writes their decoders
+    files += (ROOT / "vi_helpers").rglob("*.py")  # the reference is made from their docstrings
     state = {str(p.relative_to(ROOT)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(files)}
     state["configuration"] = config_text
     state |= {f"execution of {name}": str(run["executed"]) for name, run in executions.items()}
@@ -51,6 +52,8 @@ def main() -> int:
     write_atomically(CONFIG, config_text)
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     command = [jupyter_book, "build", ROOT, "--config", CONFIG, "-W", "-n", "--keep-going", "-q"]
+    if any(now[name] != before.get(name, now[name]) for name in now if name.startswith("scripts/book_")):
+        command.append("--all")  # an extension may touch any page
     result = subprocess.run(command, cwd=ROOT)
     if result.returncode == 0:
         write_atomically(RECORD, json.dumps(now, indent=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,8 +19,9 @@ def module_files(root: Path = ROOT) -> dict[str, Path]:
     return files
 
 
-def imports_of(source: str, modules: dict[str, Path]) -> set[str]:
-    """Modules of the package that this Python source imports, packages on the way included."""
+@functools.cache  # a module is reached from most notebooks, and reading its source takes the time
+def imported_names(source: str) -> frozenset[str]:
+    """Dotted names that this Python source imports anywhere, from this package or another."""
     wanted = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -27,6 +29,12 @@ def imports_of(source: str, modules: dict[str, Path]) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             wanted.add(node.module)
             wanted.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(wanted)
+
+
+def imports_of(source: str, modules: dict[str, Path]) -> set[str]:
+    """Modules of the package that this Python source imports, packages on the way included."""
+    wanted = imported_names(source)
     ancestors = {".".join(name.split(".")[:k]) for name in wanted for k in range(1, name.count(".") + 2)}
     return ancestors & modules.keys()
 

@@ -32,8 +32,11 @@ from tqdm import tqdm
 
 CACHE = ROOT / "_build" / ".jupyter_cache"
 FINGERPRINTS = CACHE / "fingerprints.json"
+RECORD = b"2"  # counted up when what a run records changes
 TIMEOUT = 900  # seconds a cell: training on one busy core
 DATA = {".js", ".css", ".csv", ".json", ".mplstyle", ".safetensors"}
+OBSERVE = f"import runpy; runpy.run_path({str(ROOT / 'scripts' / 'in_kernel.py')!r})['start'](); del runpy"
+ASK = "print(__import__('builtins').record_of_run())"
 REAL_DATA = ROOT / "vi_helpers" / "datasets" / "real.py"
 
 
@@ -70,7 +73,7 @@ def files_behind(code: str) -> list[Path]:
 
 def fingerprint(notebook: nbformat.NotebookNode) -> str:
     """What the notebook's outputs depend on besides its own cells."""
-    digest = hashlib.sha256(platform.python_version().encode())
+    digest = hashlib.sha256(platform.python_version().encode() + RECORD)
     for path in [ROOT / "requirements.txt", *files_behind(code_of(notebook))]:
         digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
         if path == REAL_DATA:
@@ -85,19 +88,31 @@ def data_at_hand() -> str:
     return "\n".join(f"{p.relative_to(folder)} {p.stat().st_size}" for p in files)
 
 
-def execute(path: Path) -> tuple[nbformat.NotebookNode, float]:
-    """Run a notebook from top to bottom in a fresh kernel, in its own folder, on one thread."""
+def execute(path: Path) -> tuple[nbformat.NotebookNode, dict]:
+    """Run a notebook from top to bottom in a fresh kernel, in its own folder, on one thread; and what the run needed.
+
+    The record has the run's ``seconds``, ``peak_bytes`` of memory, ``checks`` that held, ``sources`` of its data,
+    ``explorers`` shown and ``versions`` of packages (see in_kernel.py).
+    """
     notebook = nbformat.read(path, nbformat.NO_CONVERT)
+    last = nbformat.v4.new_code_cell(ASK)
+    notebook.cells.append(last)
     client = NotebookClient(
         notebook,
         timeout=TIMEOUT,
         kernel_name="python3",
         record_timing=False,  # times in the cells' metadata would hide the run from the cache's matching
         resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=[f"--IPKernelApp.exec_lines={OBSERVE}"],
     )
     start = time.perf_counter()
     client.execute()
-    return notebook, time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    notebook.cells.remove(last)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    explorers = sum("application/vnd.jupyter.widget-view+json" in output.get("data", {}) for output in outputs)
+    record = json.loads("".join(output.text for output in last.outputs))
+    return notebook, {"seconds": round(seconds, 1), "explorers": explorers, **record}
 
 
 def main() -> int:
@@ -133,16 +148,16 @@ def main() -> int:
                 path = jobs[job]
                 name = str(path.relative_to(ROOT))
                 try:
-                    notebook, seconds = job.result()
+                    notebook, record = job.result()
                 except CellExecutionError as error:
                     failures.append(name)
                     tqdm.write(f"FAILED {name}\n{error}", file=sys.stdout)
                 else:
-                    bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
+                    bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": record["seconds"]})
                     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-                    known[name] = {"fingerprint": prints[name], "executed": time.time(), "seconds": round(seconds, 1)}
+                    known[name] = {"fingerprint": prints[name], "executed": time.time(), **record}
                     write_atomically(FINGERPRINTS, json.dumps(known, indent=1, sort_keys=True))
-                    tqdm.write(f"{seconds:6.1f} s  {name}", file=sys.stdout)
+                    tqdm.write(f"{record['seconds']:6.1f} s  {name}", file=sys.stdout)
                 bar.update()
     if failures:
         print(f"{len(failures)} of {len(stale)} notebooks failed: {', '.join(failures)}")

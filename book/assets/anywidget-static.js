@@ -10,6 +10,20 @@
     return modules.get(text);
   };
   const styles = new Set();
+  const idle = () => new Promise((done) => ("requestIdleCallback" in window ? requestIdleCallback(done, { timeout: 500 }) : setTimeout(done, 20)));
+
+  // An explorer is drawn when the reader comes near it, one at a time; the rest a few seconds later, so that the page
+  // answers at once and is whole when it is printed.  The event "vi-draw" asks for all of them now.
+  const all = new Promise((done) => {
+    addEventListener("vi-draw", done);
+    addEventListener("load", () => setTimeout(done, 6000));
+  });
+  const waiting = new Map();
+  const near = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) waiting.get(target)();
+  }, { rootMargin: "600px 0px" });
+  const drawn = [];
+  let last = Promise.resolve();
 
   for (const tag of read("view")) {
     const { state } = states[JSON.parse(tag.textContent).model_id] ?? {};
@@ -43,9 +57,16 @@
       room.dataset.filled = "true";
       room.append(el);
     } else tag.after(el);
-    const { default: widget } = await load(state._esm);
-    await widget.initialize?.({ model });
-    await widget.render({ model, el });
+    const close = new Promise((come) => waiting.set(el, come));
+    near.observe(el);
+    drawn.push(Promise.race([all, close]).then(() => (last = last.then(async () => {
+      near.unobserve(el);
+      await idle();
+      const { default: widget } = await load(state._esm);
+      await widget.initialize?.({ model });
+      await widget.render({ model, el });
+    }))));
   }
+  await Promise.all(drawn);
   document.documentElement.dataset.explorers = "ready";
 })();

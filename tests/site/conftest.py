@@ -134,6 +134,7 @@ def visit(browser: Browser, address: str):
         page.set_default_timeout(90_000)  # patient: a busy machine is no fault of a page
         page.goto(f"{base}/{name}", wait_until="load")
         if options.get("java_script_enabled", True):
+            page.evaluate("dispatchEvent(new Event('vi-draw'))")  # all explorers now, not when they come near
             drawn = "document.documentElement.dataset.explorers === 'ready'"
             typeset = "!window.MathJax?.startup?.promise || window.MathJax.startup.promise.then(() => true)"
             page.wait_for_function(f"{drawn} || !document.querySelector('.vi-room')")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import re
 import statistics
 
 import pytest
 from playwright.sync_api import Locator
 
 import vi_helpers.explorers
-from tests.site.conftest import ROOT, SITE, toc_pages
+from tests.site.conftest import SITE, toc_pages
 from vi_helpers.explorers.base import Live
 
 PAGES = [page for page in toc_pages() if (SITE / page).exists() and "vi-room" in (SITE / page).read_text("utf8")]
@@ -91,7 +90,7 @@ def check_sliders(explorer: Locator) -> None:
                 want, got = expected(explorer), shown(explorer)
                 assert got == pytest.approx(want, rel=1e-6, abs=1e-8), explorer.get_attribute("data-kind")
         assert len(told) >= 4, f"the alternative text does not follow the slider: {told}"
-        assert statistics.median(times) < 50, f"{times} ms a step"
+        assert statistics.median(times) < 16, f"{times} ms a step"
         slider.evaluate("(i, v) => { i.value = v; i.dispatchEvent(new Event('input', {bubbles: true})); }", start)
 
 
@@ -194,11 +193,3 @@ def test_without_javascript_a_picture_stands_in(visit, name):
         assert still.bounding_box()["height"] > 100
         assert len(still.get_attribute("alt")) > 20
     opened.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_frames_stay_under_half_a_megabyte(name):
-    text = (SITE / name).read_text("utf8")
-    frames = re.findall(r"data:image/webp;base64,([A-Za-z0-9+/=]+)", text)
-    assert sum(map(len, frames)) < 500_000, ROOT / name
-    assert len(text) < 1_100_000, ROOT / name

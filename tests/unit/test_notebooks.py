@@ -11,6 +11,7 @@ from import_graph import ROOT
 from run_notebooks import code_of
 
 NOTEBOOKS = sorted(p for p in (ROOT / "book").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+TEMPLATE = ROOT / "book" / "template" / "chapter.ipynb"  # held to the rules of a chapter, and no page of the book
 CHAPTERS = [path for path in NOTEBOOKS if path.parent.name not in ("book", "back", "coursework")]
 LONGEST = 40  # lines of a code cell
 DRAWS = {"subplots", "figure", "subplot_mosaic", "subplot", "axes", "plot", "imshow", "hist", "bar", "scatter"}
@@ -74,7 +75,8 @@ def test_the_table_of_contents_and_the_folder_name_the_same_notebooks():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
     named = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
     assert len(named) == len(set(named))
-    assert {name_of(path).removesuffix(".ipynb") for path in NOTEBOOKS} <= set(named)
+    assert {name_of(path).removesuffix(".ipynb") for path in NOTEBOOKS if path != TEMPLATE} <= set(named)
+    assert TEMPLATE in CHAPTERS
     for name in named:
         assert any((ROOT / name).with_suffix(suffix).exists() for suffix in (".ipynb", ".md")), f"{name} is no file"
 
@@ -144,6 +146,27 @@ def test_code_names_no_place_of_one_machine_and_seeds_no_global_generator(path):
     for cell in code_cells(path):
         for banned in ("np.random.seed", "/home/", "/Users/", "C:\\"):
             assert banned not in cell.source, f"cell {cell.id}: {banned}"
+
+
+def labels_of(path: Path) -> set[str]:
+    """What a page offers to be referred to."""
+    text = path.read_text(encoding="utf8") if path.suffix == ".md" else text_of(path)
+    names = r"^\(([\w-]+)\)=|^:label: (\S+)|^\$\$ \(([\w-]+)\)"
+    cells = read(path).cells if path.suffix == ".ipynb" else []
+    figures = {cell.metadata.get("mystnb", {}).get("figure", {}).get("name") for cell in cells}
+    named = {name for match in re.finditer(names, text, re.M) for name in match.groups()}
+    return (named | figures) - {None}
+
+
+def test_the_template_refers_to_what_there_is_and_takes_no_label_of_the_book():
+    pages = [path for path in (ROOT / "book").rglob("*") if path.suffix in {".md", ".ipynb"} and path != TEMPLATE]
+    offered = set().union(*(labels_of(path) for path in pages if ".ipynb_checkpoints" not in path.parts))
+    own = labels_of(TEMPLATE)
+    assert own & offered == set()
+    assert all("template" in name for name in own), "a copy must be able to replace the word"
+    asked = set(re.findall(r"\{(?:ref|eq|numref|prf:ref)\}`(?:[^`<]*<)?([\w-]+)>?`", text_of(TEMPLATE)))
+    assert len(asked) >= 4
+    assert asked <= own | offered
 
 
 # --- the checks themselves can fail -----------------------------------------------------------------------------

@@ -125,6 +125,24 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_text() == "good"
 
 
+def test_a_run_is_recorded_and_leaves_no_trace(tmp_path):
+    cells = (
+        "import numpy as np\nfrom vi_helpers.datasets.embedded import newcomb",
+        "data = newcomb()\ndef idle():\n    assert False",
+        "for i in range(3):\n    assert i < 3\nnp.testing.assert_allclose(1.0, 1.0)\nassert data.values.size == 66",
+        "'check_held' in dir(), len(In)",
+    )
+    nbformat.write(notebook(*cells), tmp_path / "page.ipynb")
+    executed, record = run_notebooks.execute(tmp_path / "page.ipynb")
+    assert (record["checks"], record["checks_written"], record["explorers"]) == (3, 4, 0)
+    assert list(record["sources"]) == ["passage time of light over 7442 m"]
+    assert record["versions"].keys() >= {"python", "numpy"}
+    assert 3e7 < record["peak_bytes"] < 3e9
+    assert record["seconds"] > 0
+    assert [cell.execution_count for cell in executed.cells] == [1, 2, 3, 4]
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "(False, 5)"
+
+
 # --- building the site ------------------------------------------------------------------------------------------
 
 

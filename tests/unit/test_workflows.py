@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,30 @@ def test_the_schema_check_can_fail(tmp_path):
 def test_dependabot_fits_its_schema():
     result = check("vendor.dependabot", ROOT / ".github" / "dependabot.yml")
     assert result.returncode == 0, result.stdout
+
+
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+def test_issue_forms_and_the_citation_fit_their_schemas(tmp_path):
+    assert len(FORMS) >= 3
+    for path in FORMS:
+        schema = "vendor.github-issue-config" if path.name == "config.yml" else "vendor.github-issue-forms"
+        result = check(schema, path)
+        assert result.returncode == 0, f"{path.name}: {result.stdout}"
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf8")
+    assert check("vendor.citation-file-format", ROOT / "CITATION.cff").returncode == 0
+    bad = tmp_path / "CITATION.cff"
+    bad.write_text(citation.replace("date-released: 2026", "date-released: late 2026"), encoding="utf8")
+    assert check("vendor.citation-file-format", bad).returncode == 1
+
+
+def test_the_citation_names_the_version_of_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf8")
+    assert citation["version"] == citation["preferred-citation"]["version"] == project["version"]
+    assert f"## {project['version']} ({citation['date-released']})" in changelog
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)

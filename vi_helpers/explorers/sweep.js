@@ -15,6 +15,7 @@ function render({ model, el }) {
   const output = document.createElement("output");
   row.append(name, range, output);
   const image = document.createElement("img");
+  image.loading = "lazy";
   image.width = model.get("width");
   image.height = model.get("height");
   image.style.aspectRatio = `${model.get("width")} / ${model.get("height")}`;
@@ -29,12 +30,25 @@ function render({ model, el }) {
     image.src = frames[i];
     image.alt = alts[i];
   };
+  // The frames are fetched when the reader comes near, and then held, so that each step is there at once.
+  const held = [];
+  const near = new IntersectionObserver(([entry]) => {
+    if (!entry.isIntersecting) return;
+    near.disconnect();
+    for (const source of frames) held.push(Object.assign(new Image(), { src: source }));
+    Promise.allSettled(held.map((frame) => frame.decode())).then(() => root.removeAttribute("aria-busy"));
+  }, { rootMargin: "800px 0px" });
+  root.setAttribute("aria-busy", "true");
+  near.observe(root);
   range.addEventListener("input", () => {
     model.set("index", Number(range.value));
     model.save_changes();
   });
   model.on("change:index", show);
   show();
-  return () => model.off("change:index", show);
+  return () => {
+    near.disconnect();
+    model.off("change:index", show);
+  };
 }
 export default { render };

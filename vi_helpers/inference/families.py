@@ -26,6 +26,7 @@ __all__ = [
     "FamilyFit",
     "FullRank",
     "MeanField",
+    "NumpyTarget",
     "PlanarFlow",
     "RealNVP",
     "as_torch",

@@ -125,6 +125,7 @@ class GradientDraws(NamedTuple):
         return self.gradient.mean(0)
 
 
+#: (log_joint, family, params, n, generator) → value and gradient of each of the n draws.
 Estimator = Callable[[LogJoint, Family, Tensor, int, torch.Generator], GradientDraws]
 
 

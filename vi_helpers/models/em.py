@@ -165,7 +165,7 @@ def fit_many(
 def random_starts(
     x: ArrayLike, n_components: int, n_starts: int, rng: np.random.Generator, *, scale: float | None = None
 ) -> Parameters:
-    """Starts with equal weights, every mean a point of the data, every covariance ``scale``² times the identity.
+    """Starts with equal weights, every mean a point of the data, every covariance scale² times the identity.
 
     Without ``scale`` it is the data's root mean square distance from their mean over the number of components.
     Points are drawn with replacement, and components that begin at one point never part.

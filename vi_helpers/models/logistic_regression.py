@@ -66,7 +66,7 @@ class LogisticRegression:
         return w, np.linalg.inv(curvature)
 
     def exact(self, *, points: int = 81) -> Exact:
-        """Evidence, moments and quantiles on a grid of ``points``^P nodes round the mode; P ≤ 3.
+        """Evidence, moments and quantiles on a grid of points^P nodes round the mode; P ≤ 3.
 
         The trapezoid rule over an analytic density converges faster than any power of the step.
         """

@@ -4,8 +4,9 @@
 
 The rivals are the slides' model (:mod:`vi_helpers.models.univariate_gaussian`), fitted to every row of a table of
 data sets in one go, and its conjugate sister under the reference prior p(μ, v) ∝ 1/v.  ``x`` has shape (..., N):
-the last axis is one data set.  Functions take ``x`` or its :class:`Statistics`, whose ``mean`` and ``sum_sq`` (= Q)
-are then arrays of the leading shape.  ``scale`` is a standard deviation, Gammas are shape and RATE, scores are nats.
+the last axis is one data set.  Functions take ``x`` or its ``Statistics`` (those of the slides' model), whose
+``mean`` and ``sum_sq`` (= Q) are then arrays of the leading shape.  ``scale`` is a standard deviation, Gammas are
+shape and RATE, scores are nats.
 """
 
 from __future__ import annotations

@@ -652,6 +652,7 @@ def online_start(
     """A start for :func:`fit`: λ of a random start after ``passes`` of online VB with large steps; γ is α + N_d/K.
 
     It saves the first, long sweeps, and on real text it leads to better optima than the random start alone.
+
     batch_size : by default a quarter of the corpus, at most 512 documents.
     """
     data, begin = _require_data(counts), random_start(counts, n_topics, rng)

@@ -43,6 +43,7 @@ from vi_helpers.validation import (
 __all__ = [
     "ElboTerms",
     "ExactPosterior",
+    "FreeFormMoments",
     "FreeFormState",
     "Moments",
     "Prior",

@@ -128,7 +128,7 @@ def picture_file(app: Sphinx, kind: str, text: str) -> str:
 
 
 def lighter(app: Sphinx, source: Path, name: str) -> str:
-    """The name in ``_images`` of a figure as WebP, pixel for pixel the same; of photographs, nearly; or of the figure."""
+    """A figure as WebP, pixel for pixel the same or, of photographs, nearly; the smaller one's name in ``_images``."""
     target = Path(app.outdir, "_images", name).with_suffix(".webp")
     if not target.exists():  # figures are named by what they hold
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ def touch_up(app: Sphinx, pagename: str, templatename: str, context: dict, doctr
         tag, name = match[0], match[1]
         with Image.open(sources[name]) as image:
             width, height = image.size
-        tag = tag.replace(f"{name}\"", f"{lighter(app, sources[name], name)}\"", 1)
+        tag = tag.replace(f'{name}"', f'{lighter(app, sources[name], name)}"', 1)
         return tag.replace("<img ", f'<img width="{width}" height="{height}" loading="lazy" decoding="async" ', 1)
 
     body = re.sub(r'<img (?![^>]*\bwidth=)[^>]*src="[^"]*_images/([^"/]+\.png)"[^>]*>', sized, context["body"])
@@ -253,7 +253,7 @@ def formula_sheet(app: Sphinx, pages: list[Path]) -> str:
 
 
 def write_sheets(app: Sphinx, exception: Exception | None) -> None:
-    """Write ``formulas.css``, and ``site.css`` of all sheets that the pages ask for; pages name the one of this build."""
+    """Write ``formulas.css``, and ``site.css`` of all sheets that the pages ask for; pages name this build's."""
     if exception is not None or app.builder.name != "html":
         return
     static = Path(app.outdir, "_static")

@@ -21,7 +21,7 @@ from sphinx.application import Sphinx
 from sphinx.builders.latex import LaTeXBuilder
 from sphinx.config import Config
 from sphinx.transforms.post_transforms import SphinxPostTransform
-from sphinx_exercise.nodes import is_exercise_node
+from sphinx_exercise.nodes import is_exercise_node, is_solution_node
 
 #: Where ``make pdf`` puts the book.
 PDF = book_contents.ROOT / "_build" / "pdf" / "variational_inference.pdf"
@@ -56,10 +56,10 @@ PREAMBLE = r"""
   \@removefromreset{table}{chapter}%
   \def\theHfigure{book.\arabic{figure}}\def\theHequation{book.\arabic{equation}}}
 \makeatother
-\AtBeginEnvironment{tabulary}{\footnotesize}
-\AtBeginEnvironment{longtable}{\footnotesize}
+\AtBeginEnvironment{tabulary}{\footnotesize\renewcommand{\arraystretch}{1.3}}
+\AtBeginEnvironment{longtable}{\footnotesize\renewcommand{\arraystretch}{1.3}}
+\renewcommand{\sphinxtablecontinued}[1]{\textsf{(continued)}}
 \setlength{\tabcolsep}{4pt}
-\renewcommand{\arraystretch}{1.3}
 \newcommand{\bookfigurenumber}[1]{\renewcommand{\thefigure}{#1}}
 \newcommand{\bookequationnumber}[1]{\renewcommand{\theequation}{#1}}
 % The page of the bibliography has a title already.
@@ -70,6 +70,8 @@ PREAMBLE = r"""
 % Pages outside the numbered parts are chapters without a number; so is a part that only groups pages.
 \newcommand{\bookunnumbered}{\setcounter{secnumdepth}{-2}}
 \newcommand{\booknumbered}{\setcounter{secnumdepth}{2}}
+\newcommand{\booksolution}{\par\medskip\noindent\rule{\linewidth}{0.4pt}\par\nobreak\noindent}
+\newcommand{\booksolved}{\par\nobreak\noindent\rule{\linewidth}{0.4pt}\par\medskip}
 \newcommand{\bookstill}[1]{\par\noindent\begin{center}%
   \begin{minipage}{0.9\linewidth}\small\itshape #1\end{minipage}\end{center}\par}
 """
@@ -259,6 +261,7 @@ class LastTouches(SphinxPostTransform):
     def run(self, **kwargs: object) -> None:
         """Change the whole document."""
         self.drop_lost_links()
+        self.open_solutions()
         self.set_greek()
 
     def drop_lost_links(self) -> None:
@@ -268,6 +271,21 @@ class LastTouches(SphinxPostTransform):
             target = re.match(r"%([^#]*)", node.get("refuri", ""))
             if target and target[1] not in printed:
                 node.replace_self(node.children)
+
+    def open_solutions(self) -> None:
+        """A solution stands between two rules: its code may then break over pages, which it cannot in a box."""
+        for node in list(self.document.findall(is_solution_node)):
+            docname = self.env.sphinx_exercise_registry[node["label"]]["docname"]
+            label = rf"\phantomsection\label{{\detokenize{{{docname}:{node['label']}}}}}\booksolution{{}}"
+            title = nodes.paragraph("", "", nodes.strong("", "", *node.children[0].children))
+            node.replace_self(
+                [
+                    nodes.raw("", label, format="latex"),
+                    title,
+                    *node.children[1:],
+                    nodes.raw("", "\n\\booksolved{}\n", format="latex"),
+                ]
+            )
 
     def set_greek(self) -> None:
         """A Greek letter in the text is set as mathematics: the text's font has none."""

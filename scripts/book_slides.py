@@ -161,11 +161,15 @@ class Deck:
         slide = self.slide
         full = slide is not None and slide.lines + lines > ROOM
         full = full or (slide is not None and slide.kind != "text")
-        if slide is None or self.fresh or full or (alone and slide.lines > 3.6):
+        if slide is None or self.fresh or full or (alone and (slide.lines > 3.6 or self.has_formula(kind))):
             slide = self.begin(kind)
         slide.kind = kind if kind != "text" else slide.kind
         slide.shown += [node] if lead is None else [lead, node]
         slide.lines += lines
+
+    def has_formula(self, kind: str) -> bool:
+        """A picture would be too small under an equation."""
+        return kind == "figure" and any("math" in node.get("class", []) for node in self.slide.shown)
 
     @staticmethod
     def height(node: Tag) -> float:
@@ -312,8 +316,10 @@ class Deck:
             lines = len(code.get_text().strip().splitlines())
             self.show(code, 1 + 0.72 * lines, alone=lines > 8)
             for output in node.select(".cell_output > .output.stream, .cell_output > .output.text_plain"):
-                lines = len(output.get_text().strip().splitlines())
-                self.show(output, 0.5 + 0.72 * lines)
+                lines = 0.8 + 0.72 * len(output.get_text().strip().splitlines())
+                if self.slide.lines + lines <= ROOM + 3:  # beside its code or not at all
+                    self.slide.shown.append(output)
+                    self.slide.lines += lines
         output = node.select_one(".cell_output")
         if output is None:
             return
@@ -417,6 +423,8 @@ def deck_html(chapter: PageOfBook, soup: BeautifulSoup, book: str, mathjax: dict
     """The whole deck of a chapter, from its built page."""
     page = f"{chapter.name}.html"
     article = soup.select_one("article.bd-article")
+    for below_title in article.select(".chapter-strip, .on-this-page"):  # of the page, and of no use on a slide
+        below_title.decompose()
     deck = Deck(article)
     front, *sections = deck.stacks
     title = re.sub(r"<[^>]+>", "", front.title)

@@ -32,7 +32,7 @@ def test_a_formula_becomes_marks_and_mathml(typesetter):
     assert r"\(" not in page
     spoken = re.search(r"<math>(.*)</math>", page)[1]
     assert re.sub(r"<[^>]*>", "", spoken) == "KL(q‖p)&lt;1"
-    assert page.count("<mjx-c ") == 8  # K L ( q ‖ p ) < 1, where KL is two letters: one mark each, less the spaces
+    assert page.count("<mjx-c ") == 9  # K L ( q ‖ p ) < 1: a mark for each, none for spaces
 
 
 def test_a_displayed_formula_keeps_its_number(typesetter):

@@ -19,7 +19,7 @@ help:
 	@echo "make lint    ruff"
 	@echo "make course  a course of your own: public and private tree in DEST (KEY, REPOSITORY: as you like)"
 	@echo "make links   ask every other site that the book links to"
-	@echo "make lite    put JupyterLite beside the site (BOOK_LITE=1 shows its buttons)"
+	@echo "make lite    the site with JupyterLite beside it, for pages that run in the browser"
 	@echo "make seeds   headline numbers of changed chapters with ten other seeds each (half an hour for all)"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
 	@echo "make clean   remove what was built (not .venv)"
@@ -38,6 +38,8 @@ book: $(INSTALLED)
 	$(BIN)/python scripts/run_notebooks.py && \
 	echo "== building the site" && \
 	$(BIN)/python scripts/build_site.py && \
+	if [ -n "$$BOOK_LITE" ] && ! [ $(SITE)/lite/index.html -nt _build/built_from.json ]; then \
+	echo "== JupyterLite beside the site" && $(BIN)/python scripts/build_lite.py; fi && \
 	$(BIN)/python scripts/check_site.py && \
 	echo "== done in $$(( $$(date +%s) - start )) s: $(SITE)/index.html   (make serve shows it)"
 
@@ -48,9 +50,8 @@ test: book
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m site tests/site
 
 .PHONY: links lite
-lite: book
-	@echo "== JupyterLite beside the site"
-	@$(BIN)/python scripts/build_lite.py
+lite:
+	@BOOK_LITE=1 $(MAKE) book
 
 links: book
 	@echo "== links to other sites"

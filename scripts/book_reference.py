@@ -113,6 +113,9 @@ def _field(item: str) -> str:
 def _text(block: list[str]) -> list[str]:
     pieces = MARKED.split("\n".join(block))
     pieces[::2] = [CITATION.sub(_cite, _escape(piece)) for piece in pieces[::2]]
+    for i in range(1, len(pieces), 2):  # marked text ends at a space, if only an escaped one: ``f``(x)
+        before, after = pieces[i - 1], pieces[i + 1]
+        pieces[i] = ("\\ " if before[-1:].strip() else "") + pieces[i] + ("\\ " if after[:1].strip() else "")
     return "".join(pieces).split("\n")
 
 

@@ -43,10 +43,9 @@ class Row(NamedTuple):
     value: float | None
     changed: bool
 
-    def show(self, number: float, digits: int = 0) -> str:
-        """A number with the headline's decimals, or ``digits`` more."""
-        decimals = int(re.sub(r"\D", "", self.headline["format"]) or 0) + digits
-        return f"{number:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    def show(self, number: float) -> str:
+        """A number with the headline's decimals."""
+        return format(number, self.headline["format"]).replace("-", "\N{MINUS SIGN}")
 
 
 def records() -> dict[str, dict]:
@@ -58,9 +57,15 @@ def records() -> dict[str, dict]:
 def seconds_in_words(seconds: float) -> str:
     """``45 s``, ``2 min 10 s``: rounded as no clock needs to be finer."""
     if seconds < 60:
-        return f"{max(1, round(seconds))} s"
+        return f"{max(1, round(seconds))}\N{NO-BREAK SPACE}s"
     minutes, rest = divmod(round(seconds / 10) * 10, 60)
-    return f"{minutes:.0f} min" + (f" {rest:.0f} s" if rest else "")
+    return f"{minutes:.0f} min{f' {rest:.0f} s' if rest else ''}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def two_digits(number: float) -> str:
+    """A standard deviation, of which two significant digits are enough: ``0.81``, ``43``, ``0.00018``."""
+    decimals = max(0, 1 - math.floor(math.log10(number))) if number > 0 else 0
+    return f"{number:.{decimals}f}"
 
 
 def title_of(page: PageOfBook) -> str:
@@ -167,7 +172,7 @@ def seed_table() -> str:
             cells += ["not run", "", ""]
         else:
             values = row.record["values"]
-            spread = f"{row.show(statistics.mean(values))} ± {row.show(statistics.stdev(values), digits=1)}"
+            spread = f"{row.show(statistics.mean(values))} ±\N{NO-BREAK SPACE}{two_digits(statistics.stdev(values))}"
             exact = not row.record["seeds"]
             cells += [
                 f"{row.show(values[0])}, nothing is drawn" if exact else spread,

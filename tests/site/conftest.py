@@ -131,6 +131,7 @@ def visit(browser: Browser, address: str):
         page.on("pageerror", lambda error: visited.complaints.append(str(error)))
         if init:
             page.add_init_script(init)
+        page.set_default_timeout(90_000)  # patient: a busy machine is no fault of a page
         page.goto(f"{base}/{name}", wait_until="load")
         if options.get("java_script_enabled", True):
             page.evaluate("dispatchEvent(new Event('vi-draw'))")  # all explorers now, not when they come near

@@ -33,8 +33,8 @@ def runs():
 
 
 def seconds_of(text: str) -> float:
-    minutes = re.search(r"(\d+) min", text)
-    seconds = re.search(r"(\d+) s", text)
+    minutes = re.search(r"(\d+)\smin", text)
+    seconds = re.search(r"(\d+)\ss", text)
     return 60 * int(minutes[1] if minutes else 0) + int(seconds[1] if seconds else 0)
 
 

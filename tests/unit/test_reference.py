@@ -76,6 +76,7 @@ def test_a_chapter_links_to_the_code_it_teaches(label):
         ("Found by [blei2003].", "Found by :cite:p:`blei2003`."),
         ("[a2017; b2018]", ":cite:p:`a2017,b2018`"),
         ("[blei2003, figure 6]", ":cite:p:`blei2003{figure 6}`"),
+        ("z = ``f``(u), 10^``a``", r"z = ``f``\ (u), 10^\ ``a``"),
         ("values in [0, 1]", "values in [0, 1]"),
         ("a, b : (N,) two.   c : one.\nThen.", "* ``a``, ``b``: (N,) two.\n* ``c``: one.\n\nThen."),
         ("a : long\n    line.", "* ``a``: long line."),

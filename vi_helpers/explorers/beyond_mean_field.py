@@ -27,6 +27,7 @@ __all__ = ["GRID", "Rung", "banana_ladder", "quick_rungs"]
 #: The banana of the chapter, and the grid of its pictures: x (G,), y (H,), points (H, G, 2).
 TARGET = Banana(tilt=2.0)
 X, Y = np.linspace(-7, 7, 161), np.linspace(-10, 24, 201)
+#: (H, G, 2), the points at which log densities are shown.
 GRID = np.stack(np.meshgrid(X, Y), axis=-1)
 
 

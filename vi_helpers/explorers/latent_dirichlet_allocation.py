@@ -14,7 +14,9 @@ from vi_helpers.plots.style import COLOUR, label_line
 
 __all__ = ["DOCUMENTS", "NAMES", "TOPICS", "VOCABULARY", "TopicExplorer"]
 
+#: The nine words, numbered from 0.
 VOCABULARY = ("loan", "money", "bank", "river", "water", "fish", "court", "judge", "trial")
+#: What the topics are called.
 NAMES = ("finance", "river", "court")
 #: β (3, 9), one row a topic; every word is possible in every topic
 TOPICS = np.array(
@@ -24,6 +26,7 @@ TOPICS = np.array(
         [0.06, 0.04, 0.02, 0.02, 0.02, 0.02, 0.32, 0.28, 0.22],
     ]
 )
+#: The short documents to choose from, as words.
 DOCUMENTS = (
     ("bank", "loan", "bank", "money", "loan", "money"),
     ("bank", "river", "bank", "water", "fish", "water"),

@@ -33,6 +33,7 @@ __all__ = ["SLIDES_PRIOR", "SLIDES_START", "PriorExplorer", "iterations"]
 
 #: The slides' settings: μ ~ N(0, 1), v ~ Gamma(3.5, rate 2); 1,000 steps of Adam of size 0.01, from this start.
 SLIDES_PRIOR = Prior(0.0, 1.0, 3.5, 2.0)
+#: Where the slides start: q(μ) = N(2, 1), q(v) = Gamma(5, rate 1).
 SLIDES_START = State(2.0, 1.0, 5.0, 1.0)
 
 

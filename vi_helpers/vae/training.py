@@ -31,6 +31,7 @@ from vi_helpers.validation import require, require_count, require_real
 
 __all__ = ["CHECKPOINT", "Epoch", "Run", "Settings", "beta_at", "rate_at", "short_format", "train", "validation_split"]
 
+#: The file that a run is continued from, in its folder.
 CHECKPOINT = "checkpoint.safetensors"
 
 

@@ -272,17 +272,6 @@ def test_one_connection_answers_many_requests(get):
     assert get("/index.html", method="HEAD")[0] == 200
 
 
-def test_only_the_named_icons_are_kept():
-    from book_pages import trim_icons
-
-    script = (
-        'x={bars:[448,512,["navicon"],"f0c9","M0 96"],'
-        '"arrow-up":[384,512,[8593],"f062",["M1","M2"]],moon:[1,2,[],"f1","M3"]};'
-    )
-    kept = trim_icons(script, {"navicon", "arrow-up"})
-    assert kept == 'x={bars:[448,512,["navicon"],"f0c9","M0 96"],"arrow-up":[384,512,[8593],"f062",["M1","M2"]],};'
-
-
 def test_decoders_lie_beside_the_scripts_of_a_site_that_was_built(tmp_path):
     from book_pages import write_decoders
 

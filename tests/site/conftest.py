@@ -78,6 +78,10 @@ def address() -> Iterator[str]:
     server.shutdown()
 
 
+#: Sections far from the reader are laid out late; this lays out all, for checks of what is where.
+WHOLE = "section { content-visibility: visible !important; }"
+
+
 @dataclass
 class Visit:
     """An opened page and what it asked for and complained of."""

@@ -10,7 +10,7 @@ import serve
 import torch
 from playwright.sync_api import Locator, Page
 
-from tests.site.conftest import SITE, toc_pages
+from tests.site.conftest import SITE, WHOLE, toc_pages
 from tests.site.test_explorers import come_to, picture, shown, sliders_of
 from vi_helpers.explorers.mnist import DecoderExplorer, WalkExplorer, walk
 from vi_helpers.vae.decoders import decoder_file
@@ -71,6 +71,7 @@ def test_the_page_paints_the_digits_of_pytorch(visit, name, kind):
 @every
 def test_weights_come_when_the_reader_comes_near_and_are_as_small_as_announced(visit, name, kind):
     opened = visit(name)
+    opened.page.add_style_tag(content=WHOLE)
     explorer, asked = explorer_of(opened.page, kind), []
     opened.page.on("request", lambda request: asked.append(request.url))
     opened.page.wait_for_timeout(500)

@@ -15,7 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.site.conftest import ROOT, SITE, Visit, toc_pages
+from tests.site.conftest import ROOT, SITE, WHOLE, Visit, toc_pages
 
 PAGES = toc_pages()
 #: Pages that Sphinx and its extensions write by themselves.
@@ -161,11 +161,12 @@ def access_faults(page: Page) -> dict[str, list]:
 def test_page(visit, name):
     opened = visit(name, viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce")
     page = opened.page
+    page.add_style_tag(content=WHOLE)
     weight = sum(opened.transferred.values())
     faults = {
         "formulas that MathJax could not read": page.locator("mjx-merror").all_inner_texts(),
         "errors": page.locator(".output.stderr, .output.traceback").all_inner_texts(),
-        "weight": {k: v for k, v in opened.transferred.items() if v > 50_000} if weight > 1_500_000 else {},
+        "weight": {k: v for k, v in opened.transferred.items() if v > 50_000} if weight > 900_000 else {},
         "alternative texts": bad_alternatives(page),
         "layout": layout_faults(page),
         **access_faults(page),

@@ -11,6 +11,15 @@ from bs4 import BeautifulSoup
 SITE = ROOT / "_build" / "html"
 PAGE = SITE / "book" / "back" / "status.html"
 NOTEBOOKS = [page for page in pages() if page.notebook]
+#: What a notebook calls → how the data are named: those that it may use up without keeping them.
+MEASURED = {
+    "newcomb": "passage time of light over 7442 m",
+    "old_faithful": "eruption duration and waiting time",
+    "galaxies": "velocity of galaxies in the Corona Borealis region",
+    "iris": "length and width of sepal, length and width of petal",
+    "load_digits": "digits of scikit-learn",
+    "load_iris": "iris of scikit-learn",
+}
 
 
 def soup(path):
@@ -48,7 +57,12 @@ def test_every_notebook_has_a_row_with_its_own_record(tables, runs):
         assert float(row[2][0].removesuffix(" MB")) == pytest.approx(run["peak_bytes"] / 1e6, abs=0.51)
         assert int(row[3][0].split()[0]) == run["checks"]
         assert int(row[4][0]) == len(soup(SITE / f"{page.name}.html").select(".vi-room"))
-        assert row[5][0].split("; ") == (list(run["sources"]) or ["made on the page"])
+        data = set(row[5][0].split("; "))
+        assert set(run["sources"]) <= data
+        code = page.notebook.read_text(encoding="utf8")
+        measured = {name for loader, name in MEASURED.items() if re.search(rf"\b{loader}\(", code)}
+        assert measured <= data
+        assert data - set(run["sources"]) - measured == (set() if measured or run["sources"] else {"made on the page"})
 
 
 def test_as_many_checks_held_as_stand_in_the_notebook(runs):

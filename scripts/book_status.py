@@ -6,6 +6,7 @@ run_notebooks.py, the second from ``book/seeds.json`` (seeds.py) and the numbers
 
 from __future__ import annotations
 
+import ast
 import html
 import json
 import math
@@ -21,10 +22,12 @@ import nbformat
 from book_contents import PageOfBook, chapters, pages
 from docutils import nodes
 from jupyter_cache import get_cache
-from run_notebooks import CACHE, FINGERPRINTS
+from run_notebooks import CACHE, FINGERPRINTS, code_of
 from seeds import headlines, mark, read_results, slice_of
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from vi_helpers.datasets import embedded
 
 STATUS = "book/back/status"
 WORDS_A_MINUTE = 200
@@ -93,6 +96,29 @@ def glued(path: Path, executed: float) -> dict[str, float]:
     return numbers
 
 
+@cache
+def carried(path: Path) -> dict[str, str]:
+    """Name → source of the data that a notebook imports from a package: small sets that need no file and no network.
+
+    The record of the run knows data that were still held by a name at its end; these are often used up at once.
+    """
+    found = {}
+    for node in ast.walk(ast.parse(code_of(nbformat.read(path, nbformat.NO_CONVERT)))):
+        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+            if node.module == "vi_helpers.datasets.embedded":
+                data = getattr(embedded, alias.name)()
+                found[data.name] = data.source
+            elif node.module == "sklearn.datasets" and alias.name.startswith("load_"):
+                name = f"{alias.name.removeprefix('load_')} of scikit-learn"
+                found[name] = "Installed with scikit-learn."
+    return found
+
+
+def sources_of(page: PageOfBook, run: dict) -> dict[str, str]:
+    """Name → source of all measured data of a page."""
+    return {**run.get("sources", {}), **(carried(page.notebook) if page.notebook else {})}
+
+
 def rows() -> Iterator[Row]:
     """One row for each chapter that has a headline number."""
     asked, measured, runs = headlines(), read_results(), records()
@@ -127,7 +153,7 @@ def run_table() -> str:
                 f"{run['peak_bytes'] / 1e6:.0f} MB" if run.get("peak_bytes") else "",
                 str(checks),
                 str(run.get("explorers", "")),
-                "; ".join(run.get("sources", {})) or "made on the page",
+                "; ".join(sources_of(page, run)) or "made on the page",
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -135,7 +161,9 @@ def run_table() -> str:
 
 def sources_list() -> str:
     """Where the data came from, as the data themselves say, in Markdown."""
-    told = {name: source for run in records().values() for name, source in run.get("sources", {}).items()}
+    runs, told = records(), {}
+    for page in pages():
+        told |= sources_of(page, runs.get(page.name, {}))
     return "\n".join(
         f"- **{name}**: {source}" for name, source in sorted(told.items(), key=lambda item: item[0].lower())
     )

@@ -3,6 +3,7 @@
 import json
 import re
 import statistics
+from functools import cache
 
 import pytest
 from book_contents import ROOT, chapters, pages
@@ -11,8 +12,18 @@ from bs4 import BeautifulSoup
 SITE = ROOT / "_build" / "html"
 PAGE = SITE / "book" / "back" / "status.html"
 NOTEBOOKS = [page for page in pages() if page.notebook]
+#: What a notebook calls → how the data are named: those that it may use up without keeping them.
+MEASURED = {
+    "newcomb": "passage time of light over 7442 m",
+    "old_faithful": "eruption duration and waiting time",
+    "galaxies": "velocity of galaxies in the Corona Borealis region",
+    "iris": "length and width of sepal, length and width of petal",
+    "load_digits": "digits of scikit-learn",
+    "load_iris": "iris of scikit-learn",
+}
 
 
+@cache
 def soup(path):
     return BeautifulSoup(path.read_text(encoding="utf8"), "html.parser")
 
@@ -48,7 +59,12 @@ def test_every_notebook_has_a_row_with_its_own_record(tables, runs):
         assert float(row[2][0].removesuffix(" MB")) == pytest.approx(run["peak_bytes"] / 1e6, abs=0.51)
         assert int(row[3][0].split()[0]) == run["checks"]
         assert int(row[4][0]) == len(soup(SITE / f"{page.name}.html").select(".vi-room"))
-        assert row[5][0].split("; ") == (list(run["sources"]) or ["made on the page"])
+        data = set(row[5][0].split("; "))
+        assert set(run["sources"]) <= data
+        code = page.notebook.read_text(encoding="utf8")
+        measured = {name for loader, name in MEASURED.items() if re.search(rf"\b{loader}\(", code)}
+        assert measured <= data
+        assert data - set(run["sources"]) - measured == (set() if measured or run["sources"] else {"made on the page"})
 
 
 def test_as_many_checks_held_as_stand_in_the_notebook(runs):
@@ -82,7 +98,8 @@ def test_the_number_on_the_page_is_one_that_the_chapter_printed(tables):
     """``report`` prints what it glues, so the chapter's own page has ``name = value``, in seven digits."""
     stored = json.loads((ROOT / "book" / "seeds.json").read_text(encoding="utf8"))
     for page, row in zip(chapters(), tables[1], strict=True):
-        name, text = stored[page.slug]["name"], soup(SITE / f"{page.name}.html").get_text(" ")
+        name = stored[page.slug]["name"]
+        text = " ".join(output.get_text() for output in soup(SITE / f"{page.name}.html").select(".cell_output"))
         printed = float(re.search(rf"(?<!\w){name} = (-?[\d.e+-]+)", text)[1])
         shown = row[2][0].replace("\u2212", "-")
         assert abs(float(shown) - printed) <= 0.51 * 10 ** -len(shown.partition(".")[2]), page.name

@@ -78,7 +78,8 @@ def finish(app: Sphinx, pagename: str, text: str) -> str:
         r'<script src="[^"]*documentation_options\.js[^"]*"></script>', lambda _: f"<script>{options}</script>", text
     )
     head, body = text.split("</head>", 1)
-    head = re.sub(r"<script (?![^>]*\bdefer\b)([^>]*\bsrc=)", r"<script defer \1", head)
+    if pagename != "search":  # whose scripts build on each other, the book's between Sphinx's
+        head = re.sub(r"<script (?![^>]*\bdefer\b)([^>]*\bsrc=)", r"<script defer \1", head)
     body = SECTION.sub(Rough(body), body)
     widgets = "".join(WIDGETS.findall(head))
     head = WIDGETS.sub("", head)

@@ -1,13 +1,14 @@
 """A Sphinx extension: what keeps the theme's pages from being fit for everybody, put right.
 
 ``book/templates`` holds the pieces of the theme that are replaced: the sidebar becomes a landmark, and the search
-button is called what is written on it.  A comma or a full stop stays on the line of the formula before it, which
-browsers do not see to by themselves.
+button is called what is written on it.  Code that is wider than the page can be scrolled without a mouse.  A comma or
+a full stop stays on the line of the formula before it, which browsers do not see to by themselves.
 """
 
 from __future__ import annotations
 
 import re
+from html import unescape
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -25,10 +26,22 @@ def keep_together(body: str) -> str:
     return FORMULA.sub(held, body)
 
 
+def reachable(body: str) -> str:
+    """``body`` with the blocks of code that are wider than the page within reach of the Tab key, to scroll them."""
+
+    def focused(match: re.Match) -> str:
+        lines = unescape(re.sub(r"<[^>]*>", "", match[1])).splitlines()
+        return match[0].replace("<pre>", '<pre tabindex="0">', 1) if max(map(len, lines), default=0) > 88 else match[0]
+
+    return re.sub(r"<pre>(.*?)</pre>", focused, body, flags=re.S)
+
+
 def touch_up(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
     """Rewrite ``context["body"]``, the HTML of one page."""
     if "body" in context:
-        context["body"] = keep_together(context["body"])
+        # A folded cell is called what is written on it.
+        body = context["body"].replace('<summary aria-label="Toggle hidden content">', "<summary>")
+        context["body"] = reachable(keep_together(body))
 
 
 def use_templates(app: Sphinx, config: Config) -> None:

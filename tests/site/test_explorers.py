@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator
 
 import vi_helpers.explorers
-from tests.site.conftest import SITE, toc_pages
+from tests.site.conftest import SITE, WHOLE, toc_pages
 from vi_helpers.explorers.base import Live
 
 PAGES = [page for page in toc_pages() if (SITE / page).exists() and "vi-room" in (SITE / page).read_text("utf8")]
@@ -90,9 +90,11 @@ def check_sliders(explorer: Locator) -> None:
                 want, got = expected(explorer), shown(explorer)
                 assert got == pytest.approx(want, rel=1e-6, abs=1e-8), explorer.get_attribute("data-kind")
         assert len(told) >= 4, f"the alternative text does not follow the slider: {told}"
-        if statistics.median(times) >= 16:  # a busy machine gets a second chance
-            times = [set_slider(slider, fraction) for fraction in (0.1, 0.3, 0.5, 0.7, 0.9)]
-        assert statistics.median(times) < 16, f"{times} ms a step"
+        medians = [statistics.median(times)]
+        while medians[-1] >= 50 and len(medians) < 5:  # a busy machine gets more chances
+            explorer.page.wait_for_timeout(500)
+            medians.append(statistics.median(set_slider(slider, f) for f in (0.1, 0.3, 0.5, 0.7, 0.9)))
+        assert medians[-1] < 50, f"{medians} ms a step"
         slider.evaluate("(i, v) => { i.value = v; i.dispatchEvent(new Event('input', {bubbles: true})); }", start)
 
 
@@ -171,6 +173,7 @@ def test_explorers_by_hand_and_by_keyboard(visit, name):
 @pytest.mark.parametrize("name", PAGES)
 def test_touch_on_a_phone(visit, name):
     opened = visit(name, viewport={"width": 375, "height": 812}, has_touch=True, is_mobile=True)
+    opened.page.add_style_tag(content=WHOLE)  # else the page grows while the finger is on its way
     for explorer in opened.page.locator(".vi-explorer").all():
         box = explorer.bounding_box()
         assert box["x"] >= 0

@@ -6,6 +6,7 @@ import statistics
 from functools import cache
 
 import pytest
+import seeds
 from book_contents import ROOT, chapters, pages
 from bs4 import BeautifulSoup
 
@@ -80,7 +81,10 @@ def test_the_spread_of_ten_seeds_is_that_of_the_stored_values(tables):
     stored = json.loads((ROOT / "book" / "seeds.json").read_text(encoding="utf8"))
     assert len(tables[1]) == len(chapters())
     for page, row in zip(chapters(), tables[1], strict=True):
-        record = stored[page.slug]
+        record = stored.get(page.slug)
+        if record is None:
+            assert row[3][0] == "not run"
+            continue
         numbers = [float(n) for n in re.findall(r"-?\d+\.?\d*", (row[3][0] + " " + row[4][0]).replace("\u2212", "-"))]
         values = record["values"]
         if not record["seeds"]:
@@ -96,9 +100,9 @@ def test_the_spread_of_ten_seeds_is_that_of_the_stored_values(tables):
 
 def test_the_number_on_the_page_is_one_that_the_chapter_printed(tables):
     """``report`` prints what it glues, so the chapter's own page has ``name = value``, in seven digits."""
-    stored = json.loads((ROOT / "book" / "seeds.json").read_text(encoding="utf8"))
+    asked = seeds.headlines()
     for page, row in zip(chapters(), tables[1], strict=True):
-        name = stored[page.slug]["name"]
+        name = asked[page.slug]["name"]
         text = " ".join(output.get_text() for output in soup(SITE / f"{page.name}.html").select(".cell_output"))
         printed = float(re.search(rf"(?<!\w){name} = (-?[\d.e+-]+)", text)[1])
         shown = row[2][0].replace("\u2212", "-")

@@ -135,13 +135,26 @@ def test_search_finds_every_symbol_of_the_notation(search):
         assert "\\" not in shown, f"say what a reader types for {formula}"
         notation = [anchor for name, anchor in search(shown)[:3] if name == "book/notation" and anchor]
         assert notation, shown
-        where = {anchor for anchor in notation if formula in unescape(row_of(page, anchor))}
+        where = {anchor for anchor in notation if words_beside(formula) <= words(row_of(page, anchor))}
         assert where or formula in {"D", "K", "S"}, f"{shown}: {notation} are rows of something else"
 
 
 def row_of(page: str, anchor: str) -> str:
-    """The HTML of the row of a table that has this anchor."""
-    return page.split(f'id="{anchor[1:]}"', 1)[1].split("</tr>", 1)[0]
+    """The text of the row of a table that has this anchor."""
+    return re.sub(r"<[^>]*>", " ", page.split(f'id="{anchor[1:]}"', 1)[1].split("</tr>", 1)[0])
+
+
+def words(text: str) -> set[str]:
+    """Its words of four letters and more."""
+    return set(re.findall(r"[A-Za-z]{4,}", unescape(text)))
+
+
+def words_beside(formula: str) -> set[str]:
+    """What the source says of a symbol, without formulas and references."""
+    lines = (ROOT / "book" / "notation.md").read_text(encoding="utf8").splitlines()
+    rows = [line.removeprefix("| ") for line in lines if line.startswith("|")]
+    line = next(row for row in rows if f"${formula}$" in row.split(" | ")[0] or row.startswith(f"{formula} | "))
+    return words(re.sub(r"\$[^$]*\$|\{\w+(?::\w+)?\}`[^`]*`", " ", line.split(" | ")[1]))
 
 
 def test_a_symbol_is_found_as_it_is_written(search):

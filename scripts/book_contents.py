@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,8 @@ class PageOfBook(NamedTuple):
         return path if path.exists() else None
 
 
-def pages() -> list[PageOfBook]:
+@cache
+def pages() -> tuple[PageOfBook, ...]:
     """Every page in the order of the table of contents; pages below a page follow it."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf8"))
     found, number = [PageOfBook(toc["root"], "", None)], 0
@@ -44,7 +46,7 @@ def pages() -> list[PageOfBook]:
     for part in toc["parts"]:
         for entry in part["chapters"]:
             add(entry, part)
-    return found
+    return tuple(found)
 
 
 def chapters() -> list[PageOfBook]:

@@ -35,7 +35,7 @@ HELD = re.compile(r"data:image/(png|webp|jpeg);base64,([A-Za-z0-9+/=]{1000,})")
 SEARCH_SCRIPT = re.compile(r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*"></script>')
 #: The theme's script that draws icons in the browser, Sphinx's loader of MathJax, and early calls for scripts.
 REPLACED = re.compile(
-    r'\s*<script[^>]*src="[^"]*(?:fontawesome|/mathjax/[\w-]+)\.js[^"]*"></script>'
+    r'\s*<script[^>]*src="[^"]*(?:fontawesome|/mathjax@\d+/[\w/-]+)\.js[^"]*"></script>'
     r"|\s*<script>window\.MathJax = .*?</script>"
     r'|\s*<link rel="preload" as="script"[^>]*>'
 )
@@ -78,6 +78,7 @@ def finish(app: Sphinx, pagename: str, text: str) -> str:
         r'<script src="[^"]*documentation_options\.js[^"]*"></script>', lambda _: f"<script>{options}</script>", text
     )
     head, body = text.split("</head>", 1)
+    head = re.sub(r'(<meta (?:name|property)="(?:og:)?description" content=")([^"]*)', whole_sentences, head)
     if pagename != "search":  # search-symbols.js comes between two scripts that are not deferred there
         head = re.sub(r"<script (?![^>]*\bdefer\b)([^>]*\bsrc=)", r"<script defer \1", head)
     body = SECTION.sub(Rough(body), body)
@@ -89,6 +90,13 @@ def finish(app: Sphinx, pagename: str, text: str) -> str:
     head = f'{first}\n    <link rel="stylesheet" href="{root}_static/site.css" data-sheets="{" ".join(sheets)}"/>{rest}'
     body = body.replace("</body>", f"{widgets}\n  </body>") if widgets else body
     return f"{head}</head>{body}"
+
+
+def whole_sentences(description: re.Match) -> str:
+    """What other sites show of a page, up to its first formula, and then to the end of a sentence."""
+    start, words = description.groups()
+    plain, formula, _ = words.partition("\\")
+    return start + (re.sub(r"[^.?!]*$", "", plain) if formula else words)
 
 
 class Rough:

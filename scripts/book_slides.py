@@ -488,17 +488,16 @@ def deck_html(chapter: PageOfBook, soup: BeautifulSoup, book: str) -> str:
 
 
 def write_decks(app: Sphinx, exception: Exception | None) -> None:
-    """Write ``slides/<slug>.html`` for every chapter that was built."""
+    """Write ``slides/<slug>.html`` for every chapter whose page is newer than its deck."""
     if exception is not None or app.builder.name != "html":
         return
     folder = Path(app.outdir, FOLDER)
     folder.mkdir(exist_ok=True)
     for chapter in chapters():
-        built = Path(app.outdir, f"{chapter.name}.html")
-        if built.exists():
+        built, deck = Path(app.outdir, f"{chapter.name}.html"), folder / f"{chapter.slug}.html"
+        if built.exists() and not (deck.exists() and deck.stat().st_mtime_ns > built.stat().st_mtime_ns):
             soup = BeautifulSoup(built.read_text(encoding="utf8"), "html.parser")
-            text = deck_html(chapter, soup, app.config.project)
-            (folder / f"{chapter.slug}.html").write_text(text, encoding="utf8")
+            deck.write_text(deck_html(chapter, soup, app.config.project), encoding="utf8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -23,7 +23,7 @@ from book_contents import PageOfBook, chapters, pages
 from docutils import nodes
 from jupyter_cache import get_cache
 from run_notebooks import CACHE, FINGERPRINTS, code_of
-from seeds import headlines, mark, read_results, slice_of
+from seeds import HEADLINES, RESULTS, headlines, mark, read_results, slice_of
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -119,13 +119,19 @@ def sources_of(page: PageOfBook, run: dict) -> dict[str, str]:
     return {**run.get("sources", {}), **(carried(page.notebook) if page.notebook else {})}
 
 
+@cache
+def mark_now(page: PageOfBook, written: int) -> str:
+    """The mark of the statements behind a chapter's headline number; ``written`` is when the notebook was."""
+    return mark(slice_of(page, headlines()[page.slug]))
+
+
 def rows() -> Iterator[Row]:
     """One row for each chapter that has a headline number."""
     asked, measured, runs = headlines(), read_results(), records()
     for page in (page for page in chapters() if page.slug in asked):
         headline, record = asked[page.slug], measured.get(page.slug)
         value = glued(page.notebook, runs.get(page.name, {}).get("executed", 0.0)).get(headline["name"])
-        changed = record is not None and record["mark"] != mark(slice_of(page, headline))
+        changed = record is not None and record["mark"] != mark_now(page, page.notebook.stat().st_mtime_ns)
         yield Row(page, headline, record, value, changed)
 
 
@@ -294,8 +300,12 @@ def add_strip(app: Sphinx, pagename: str, templatename: str, context: dict, doct
 
 
 def outdated(app: Sphinx, env, added: set, changed: set, removed: set) -> list[str]:
-    """The page on the run is made again in every build: what it shows lies outside the sources."""
-    return [STATUS] if STATUS in env.found_docs else []
+    """The page on the run is made again when what it shows is newer, which lies outside its source."""
+    made = Path(env.doctreedir, f"{STATUS}.doctree")
+    shown = [FINGERPRINTS, RESULTS, HEADLINES, *(page.notebook for page in pages() if page.notebook)]
+    newest = max(path.stat().st_mtime_ns for path in shown if path.exists())
+    old = made.exists() and made.stat().st_mtime_ns < newest
+    return [STATUS] if old and STATUS in env.found_docs else []
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

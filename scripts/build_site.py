@@ -26,7 +26,10 @@ RECORD = BUILD / "built_from.json"
 def inputs(config_text: str, executions: dict) -> dict[str, str]:
     """Everything the site is made from, each with what identifies its state."""
     files = [ROOT / "_toc.yml", ROOT / "requirements.txt", Path(__file__), *(ROOT / "scripts").glob("book_*.py")]
-    files += [p for p in (ROOT / "book").rglob("*") if p.is_file() and ".ipynb_checkpoints" not in p.parts]
+    book = ROOT / "book"
+    files += [
+        p for p in book.rglob("*") if p.is_file() and not any(q.startswith(".") for q in p.relative_to(book).parts)
+    ]
     files += (ROOT / "scripts" / "mathjax").rglob("*.js")
     files += (ROOT / "vi_helpers" / "vae").glob("references/*.safetensors")  # book_pages writes their decoders
     files += (ROOT / "vi_helpers").rglob("*.py")  # the reference is made from their docstrings

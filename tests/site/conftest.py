@@ -140,9 +140,7 @@ def visit(browser: Browser, address: str):
         if options.get("java_script_enabled", True):
             page.evaluate("dispatchEvent(new Event('vi-draw'))")  # all explorers now, not when they come near
             drawn = "document.documentElement.dataset.explorers === 'ready'"
-            typeset = "!window.MathJax?.startup?.promise || window.MathJax.startup.promise.then(() => true)"
             page.wait_for_function(f"{drawn} || !document.querySelector('.vi-room')")
-            page.wait_for_function(typeset)
         return visited
 
     return open_page

@@ -1,6 +1,6 @@
 """One normal fitted to a density on the line by Rényi's divergence D_α(q‖p), α > 0, on a grid [li2016].
 
-    D_α(q‖p) = log ∫ q^α p^(1−α) dx / (α − 1),     q = N(loc, scale²),  ``scale`` a standard deviation.
+    D_α(q‖p) = log ∫ q^α p^(1−α) dx / (α − 1),     q = N(loc, scale²)
 
 α = 1 is KL(q‖p), and D_α/α tends to KL(p‖q) as α falls to 0.  A stationary q has the mean and the variance of the
 tilted density ∝ q^α p^(1−α).  Divergences are in nats; a ``log_p`` without its constant shifts them.

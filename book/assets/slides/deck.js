@@ -44,8 +44,14 @@
       if (height() <= box.clientHeight) break;
     }
   };
-  const watch = new ResizeObserver((entries) => entries.forEach(({ target }) => narrower(target)));
-  for (const room of document.querySelectorAll(".of-explorer .vi-room")) watch.observe(room);
+  // Its box shrinks without it when the words above take another line, so both are watched.
+  const watch = new ResizeObserver((entries) => {
+    for (const { target } of entries) narrower(target.closest(".cell_output").querySelector(".vi-room"));
+  });
+  for (const room of document.querySelectorAll(".of-explorer .vi-room")) {
+    watch.observe(room);
+    watch.observe(room.closest(".cell_output"));
+  }
 
   // A focused control keeps its own keys, but a clicker's PageDown and the space bar go on to the next slide.
   const control = (target) => target.closest?.("input, select, textarea, button");

@@ -21,6 +21,7 @@ help:
 	@echo "make links   ask every other site that the book links to"
 	@echo "make lite    the site with JupyterLite beside it, for pages that run in the browser"
 	@echo "make seeds   headline numbers of changed chapters with ten other seeds each (half an hour for all)"
+	@echo "make bench   ours beside other packages: an hour, on a machine that rests; the results are committed"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
 	@echo "make clean   remove what was built (not .venv)"
 
@@ -72,6 +73,19 @@ slides: book
 lint: $(INSTALLED)
 	@echo "== ruff"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check vi_helpers scripts tests assignments
+
+PEERS := .venv-bench/bin/python
+
+.PHONY: bench
+bench: book
+	@echo "== the peers, in an environment of their own: .venv-bench"
+	@test -x $(PEERS) || $(PYTHON) -m venv .venv-bench
+	@$(PEERS) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@echo "== ours beside theirs"
+	@$(PEERS) -m benchmarks
+	@echo "== the book itself"
+	@$(BIN)/python -m benchmarks.book
+	@$(PEERS) -m benchmarks --report
 
 VAE := $(BIN)/python -m vi_helpers.vae
 SHIPPED := vi_helpers/vae/references

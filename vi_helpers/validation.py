@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 
 import numpy as np
@@ -45,6 +46,8 @@ def require_positive(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 def require_greater(name: str, value: ArrayLike, bound: float) -> NDArray[np.float64]:
     """``value`` as a float64 array (any shape), finite and everywhere strictly above ``bound``."""
+    if type(value) is float and bound < value < math.inf:  # a good plain number, which is what most calls bring
+        return np.asarray(value)
     requirement = f"finite and greater than {bound:g}"
     array = _as_float(name, value, requirement)
     require(bool(np.all(np.isfinite(array)) and np.all(array > bound)), name, requirement, value)
@@ -53,6 +56,8 @@ def require_greater(name: str, value: ArrayLike, bound: float) -> NDArray[np.flo
 
 def require_real(name: str, value: float) -> float:
     """``value`` as one finite Python float."""
+    if type(value) is float and math.isfinite(value):  # what most calls bring
+        return value
     requirement = "one finite number"
     array = _as_float(name, value, requirement)
     require(array.ndim == 0 and bool(np.isfinite(array)), name, requirement, value)

@@ -8,6 +8,7 @@ without any error.  Everything is in nats; the targets are those of :class:`vi_h
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -143,16 +144,16 @@ def fit(
     def descent(theta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         nonlocal evaluations
         evaluations += len(noise)
-        with np.errstate(over="ignore", invalid="ignore"):  # a long step may overflow: the line search then shortens it
-            value, slope = _value_and_gradient(theta, target, noise, full_rank)
-        good = np.isfinite(value) and np.all(np.isfinite(slope))
+        value, slope = _value_and_gradient(theta, target, noise, full_rank)
+        good = math.isfinite(value) and np.isfinite(slope).all()
         return (-value, -slope) if good else (np.inf, np.zeros_like(slope))
 
     steps, converged = 0, False
     while not converged and steps < max_steps:
         # far out the line search can give up on what it remembers of the curvature: from there it starts afresh
         options = {"maxiter": max_steps - steps, "gtol": tolerance, "ftol": 1e-14, "maxls": 40}
-        result = minimize(descent, theta, jac=True, method="L-BFGS-B", options=options)
+        with np.errstate(over="ignore", invalid="ignore"):  # a long step may overflow: the line search then shortens it
+            result = minimize(descent, theta, jac=True, method="L-BFGS-B", options=options)
         theta, steps = result.x, steps + result.nit
         slope = float(np.abs(result.jac).max())
         converged = slope <= tolerance * max(1.0, abs(result.fun))
@@ -191,13 +192,14 @@ def _value_and_gradient(
     theta: NDArray[np.float64], target: Target, noise: NDArray[np.float64], full_rank: bool
 ) -> tuple[float, NDArray[np.float64]]:
     """The bound and its gradient in θ = (loc, log of the diagonal of chol, its entries below)."""
-    d, q = target.dim, _unpack(theta, target.dim, full_rank)
+    (n, d), q = noise.shape, _unpack(theta, target.dim, full_rank)
     z = q.loc + noise @ q.chol.T
-    value = target.log_density(z).mean() + _entropy(q)
+    # the entropy: Σ log diagonal + D/2 (log 2π + 1)
+    value = target.log_density(z).sum() / n + theta[d : 2 * d].sum() + 0.5 * d * (LOG_2PI + 1)
     slope = target.gradient(z)
     # d/d chol of the average of log p(loc + chol ε): mean of ∇log p · εᵀ; the entropy adds 1 to each log diagonal
-    by_chol = slope.T @ noise / len(noise)
-    parts = [slope.mean(axis=0), np.diag(by_chol) * np.diag(q.chol) + 1]
+    by_chol = slope.T @ noise / n
+    parts = [slope.sum(axis=0) / n, by_chol.diagonal() * q.chol.diagonal() + 1]
     if full_rank:
         parts.append(by_chol[np.tril_indices(d, -1)])
     return float(value), np.concatenate(parts)

@@ -192,9 +192,9 @@ def leapfrog(
 
 def _leapfrog(gradient, position, momentum, slope, step_size, n_steps, var):
     """As :func:`leapfrog`, given the slope at the start, and with the slope at the end as third result."""
-    momentum = momentum + 0.5 * step_size * slope  # half a kick
+    momentum, drift = momentum + 0.5 * step_size * slope, step_size * var  # half a kick
     for left in range(n_steps - 1, -1, -1):
-        position = position + step_size * var * momentum  # drift
+        position = position + drift * momentum
         slope = gradient(position)
         momentum = momentum + (step_size if left else 0.5 * step_size) * slope  # two half kicks are one
     return position, momentum, slope

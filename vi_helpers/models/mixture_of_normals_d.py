@@ -236,7 +236,7 @@ def dropped_constant(n: int, n_components: int, prior: Prior) -> float:
     p = _require_prior(prior, d)
     # −½ND log 2π + log C(α₀) + K[½D log β₀ + log B(W₀, ν₀)] + ¼KD(D−1) log π
     log_c = gammaln(k * p.concentration) - k * gammaln(p.concentration)
-    per_component = 0.5 * d * np.log(p.mean_precision) + _log_wishart_norm(p.scale_inverse, p.dof)
+    per_component = 0.5 * d * np.log(p.mean_precision) + _log_wishart_norm(np.linalg.cholesky(p.scale_inverse), p.dof)
     return float(-0.5 * n * d * LOG_2PI + log_c + k * per_component + 0.25 * k * d * (d - 1) * np.log(np.pi))
 
 
@@ -256,8 +256,8 @@ def log_evidence(x: ArrayLike, prior: Prior, n_components: int) -> float:
     log_marginal = (
         -0.5 * size * d * LOG_2PI
         + 0.5 * d * (np.log(p.mean_precision) - np.log(after.mean_precision[:, 0]))
-        + _log_wishart_norm(p.scale_inverse, p.dof)
-        - _log_wishart_norm(after.scale_inverse[:, 0], after.dof[:, 0])
+        + _log_wishart_norm(np.linalg.cholesky(p.scale_inverse), p.dof)
+        - _log_wishart_norm(np.linalg.cholesky(after.scale_inverse[:, 0]), after.dof[:, 0])
     )
     z = np.array(list(product(range(k), repeat=n)))
     masks = np.stack([z == j for j in range(k)], axis=1)  # (A, K, N)
@@ -299,8 +299,9 @@ def log_weights(state: State, x: ArrayLike, prior: Prior, size: int, rng: np.ran
         log_dirichlet = gammaln(alpha.sum()) - gammaln(alpha).sum() + log_share @ (alpha - 1)
         whitened = np.einsum("skij,ski->skj", root, loc - centre)
         log_normal = 0.5 * (d * (np.log(mean_precision) - LOG_2PI) + log_det - mean_precision * (whitened**2).sum(-1))
-        trace = ((np.swapaxes(np.linalg.cholesky(inverse), -1, -2) @ root) ** 2).sum(axis=(-2, -1))  # tr(W⁻¹ Λ)
-        log_wishart = _log_wishart_norm(inverse, dof) + 0.5 * (dof - d - 1) * log_det - 0.5 * trace
+        chol = np.linalg.cholesky(inverse)
+        trace = ((np.swapaxes(chol, -1, -2) @ root) ** 2).sum(axis=(-2, -1))  # tr(W⁻¹ Λ)
+        log_wishart = _log_wishart_norm(chol, dof) + 0.5 * (dof - d - 1) * log_det - 0.5 * trace
         return log_dirichlet + (log_normal + log_wishart).sum(axis=-1)
 
     answer = log_density(p) - log_density(q)
@@ -338,11 +339,11 @@ def _log_det(chol: NDArray[np.float64]) -> NDArray[np.float64]:
     return 2 * np.log(np.diagonal(chol, axis1=-2, axis2=-1)).sum(axis=-1)
 
 
-def _log_wishart_norm(scale_inverse: NDArray[np.float64], dof: ArrayLike) -> NDArray[np.float64]:
-    """log B(W, ν), the logarithm of the factor in front of the Wishart density; Bishop (B.79)."""
-    d, nu = scale_inverse.shape[-1], np.asarray(dof, dtype=float)
+def _log_wishart_norm(chol: NDArray[np.float64], dof: ArrayLike) -> NDArray[np.float64]:
+    """log B(W, ν), the logarithm of the factor in front of the Wishart density; Bishop (B.79).  W⁻¹ is chol cholᵀ."""
+    d, nu = chol.shape[-1], np.asarray(dof, dtype=float)
     log_gamma = 0.25 * d * (d - 1) * np.log(np.pi) + gammaln(0.5 * (nu[..., None] - np.arange(d))).sum(axis=-1)
-    return 0.5 * nu * _log_det(np.linalg.cholesky(scale_inverse)) - 0.5 * nu * d * np.log(2) - log_gamma
+    return 0.5 * nu * (_log_det(chol) - d * np.log(2)) - log_gamma
 
 
 def _kl_to_prior(q: State, p: Prior) -> NDArray[np.float64]:
@@ -356,17 +357,16 @@ def _kl_to_prior(q: State, p: Prior) -> NDArray[np.float64]:
         + ((q.concentration - p.concentration) * dirichlet_expected_log(q.concentration)).sum(axis=-1)
     )
     # given Λ both are normal: ½[D log(β/β₀) + D β₀/β − D + β₀ ν (m − m₀)ᵀ W (m − m₀)]
-    chol = np.linalg.cholesky(q.scale_inverse)
-    ratio = p.mean_precision / q.mean_precision
-    whitened = np.linalg.solve(chol, (q.loc - p.loc)[..., None])[..., 0]
-    kl_loc = 0.5 * (d * (ratio - 1 - np.log(ratio)) + p.mean_precision * q.dof * (whitened**2).sum(axis=-1))
+    chol, prior_chol = np.linalg.cholesky(q.scale_inverse), np.linalg.cholesky(p.scale_inverse)
+    whiten, ratio = np.linalg.inv(chol), p.mean_precision / q.mean_precision
+    gap = whiten @ (q.loc - p.loc)[..., None]
+    kl_loc = 0.5 * (d * (ratio - 1 - np.log(ratio)) + p.mean_precision * q.dof * (gap**2).sum(axis=(-2, -1)))
     # log B(W, ν) − log B(W₀, ν₀) + ½(ν − ν₀) E[log |Λ|] + ½ν [tr(W₀⁻¹ W) − D]
-    prior_in_q = np.linalg.solve(chol, np.broadcast_to(np.linalg.cholesky(p.scale_inverse), chol.shape))
     kl_precision = (
-        _log_wishart_norm(q.scale_inverse, q.dof)
-        - _log_wishart_norm(p.scale_inverse, p.dof)
+        _log_wishart_norm(chol, q.dof)
+        - _log_wishart_norm(prior_chol, p.dof)
         + 0.5 * (q.dof - p.dof) * _expected_log_det(q.dof, _log_det(chol), d)
-        + 0.5 * q.dof * ((prior_in_q**2).sum(axis=(-2, -1)) - d)
+        + 0.5 * q.dof * (((whiten @ prior_chol) ** 2).sum(axis=(-2, -1)) - d)
     )
     return kl_weights + (kl_loc + kl_precision).sum(axis=-1)
 

@@ -14,6 +14,9 @@ shared out by the differences of its scores, never by 0/0.
 
 from __future__ import annotations
 
+import threading
+from itertools import accumulate
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +27,14 @@ from vi_helpers.validation import require, require_sample
 
 __all__ = ["Assignment", "Quadratic", "SweepInfo", "assign", "expected_scores", "log_resp", "require_points"]
 
-#: numbers of one working array: a few of them fit in a processor's second-level cache
-BLOCK = 1 << 16
+#: numbers of one working array: a megabyte, so that the calls cost little and a processor's cache still holds them
+BLOCK = 1 << 17
+#: points in one block at most: for longer sums of products OpenBLAS starts threads, which cost more than they save
+LONGEST = 10_000
+#: a component with less than this many points has none
+TINY = np.finfo(float).tiny
+
+_memory = threading.local()
 
 
 class Quadratic(NamedTuple):
@@ -65,59 +74,104 @@ class SweepInfo(NamedTuple):
 
 
 def require_points(x: ArrayLike) -> NDArray[np.float64]:
-    """``x``, (N, D) or (N,), as (N, D): finite, not empty, and small enough to be squared."""
+    """``x``, (N, D) or (N,), as (N, D), stored by columns: finite, not empty, and small enough to be squared."""
     data = require_sample("x", x, ndim=2 if np.ndim(x) == 2 else 1)
     require(bool(np.abs(data).max() < 1e100), "x", "smaller than 1e100", x)
-    return data if data.ndim == 2 else data[:, None]
+    return np.asfortranarray(data if data.ndim == 2 else data[:, None])
 
 
 def assign(x: NDArray[np.float64], scores: Quadratic) -> Assignment:
-    """One pass over ``x`` (N, D): score, share out, and sum up."""
-    offset, loc, spread = (np.ascontiguousarray(part) for part in scores)
-    *restarts, k, d = loc.shape
-    rows = loc.size // d  # every component of every restart
-    whiten, centre = np.linalg.inv(spread).reshape(rows, d, d), loc.reshape(rows, d)
-    log_norm, entropy = np.zeros(rows // k), np.zeros(rows // k)
-    counts, means, scatters = np.zeros((rows, 1)), centre.copy(), np.zeros((rows, d, d))
-    size = max(64, BLOCK // (rows * d))
+    """Score the points ``x`` (N, D), share them out, and sum up: in one pass, or two.
+
+    The sums are of z = C⁻¹ (x − m) and give those about the means: Σ r (z − z̄)² = Σ r z² − N_k z̄².  That loses digits
+    where a centre was far from its points, as it may be in the first sweeps: then a second pass is made, about the
+    means that the first has found.
+    """
+    data, far = _sum_up(x, scores, scores.loc)
+    return _sum_up(x, scores, data.means)[0] if far else data
+
+
+def _sum_up(x: NDArray[np.float64], scores: Quadratic, about: NDArray[np.float64]) -> tuple[Assignment, bool]:
+    """A pass over ``x`` with sums about ``about`` (..., K, D), and whether that was far from some mean."""
+    *restarts, k, d = scores.loc.shape
+    runs, rows = scores.loc.size // (k * d), scores.loc.size // d  # a row is a component of a run
+    spread, offset = np.sqrt(2) * scores.spread.reshape(rows, d, d), scores.offset.reshape(rows, 1)
+    whiten, origin = np.linalg.inv(spread), x[:: 1 + len(x) // 16].mean(axis=0)  # somewhere amid the data
+
+    def affine(centre: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[C⁻¹, C⁻¹ (origin − m)] of every row, which times (x − origin, 1) is z: (rows, D, D + 1)."""
+        return np.concatenate([whiten, whiten @ (origin - centre.reshape(rows, d))[:, :, None]], axis=2)
+
+    to_score = affine(scores.loc)
+    to_sum = to_score if about is scores.loc else affine(about)
+    log_norm, entropy = np.zeros((2, runs))
+    first, second = np.zeros((rows, d + 1)), np.zeros((rows, d, d))
+    size = min(LONGEST, max(64, BLOCK // (rows * d)))
     for begin in range(0, len(x), size):
-        block = np.ascontiguousarray(x[begin : begin + size].T)
-        gap = block - centre[..., None]  # differences first: they are small where the points count
-        z = whiten * gap if d == 1 else whiten @ gap
-        score = -0.5 * np.einsum("rdn,rdn->rn", z, z) + offset.reshape(rows, 1)
-        for total, part in zip((log_norm, entropy), _share_out(score.reshape(rows // k, k, -1)), strict=True):
+        points = x[begin : begin + size].T
+        n = points.shape[1]
+        if begin == 0 or n < size:
+            block, z, weighted, score, resp = _arrays((d + 1, n), (rows, d, n), (rows, d, n), (rows, n), (rows, n))
+            block[d] = 1
+        np.subtract(points, origin[:, None], out=block[:d])
+        # score = offset − ½ ‖C⁻¹ (x − m)‖², the ½ being the √2 in the spread
+        np.matmul(to_score, block, out=z)
+        if d == 1:
+            np.multiply(z[:, 0], z[:, 0], out=score)
+        else:
+            np.einsum("rdn,rdn->rn", z, z, out=score)
+        np.subtract(offset, score, out=score)
+        for total, part in zip((log_norm, entropy), _share_out(score, resp, runs), strict=True):
             total += part
-        resp = score[:, None, :]  # the reshape was a view: _share_out has turned the scores into responsibilities
-        # the block's count, mean, and scatter about that mean, joined to those of the blocks before
-        new = score.sum(axis=1, keepdims=True)
-        some = new > np.finfo(float).tiny
-        mean = centre + np.divide((gap @ resp.transpose(0, 2, 1))[..., 0], new, out=np.zeros_like(means), where=some)
-        gap = block - mean[..., None]
-        scatters += (gap * resp) @ gap.transpose(0, 2, 1) * some[..., None]
-        share = np.divide(new, counts + new, out=np.zeros_like(new), where=some)
-        step = mean - means
-        scatters += (counts * share)[..., None] * step[:, :, None] * step[:, None, :]
-        means += share * step
-        counts += new
-    scatters = 0.5 * (scatters + np.swapaxes(scatters, -1, -2)).reshape(spread.shape)
-    log_norm, entropy = log_norm.reshape(restarts), entropy.reshape(restarts)
-    return Assignment(log_norm, entropy, counts.reshape(offset.shape), means.reshape(loc.shape), scatters)
+        # Σ r (x − origin, 1),   Σ r z zᵀ
+        if to_sum is not to_score:
+            np.matmul(to_sum, block, out=z)
+        first += resp @ block.T
+        second += np.multiply(z, resp[:, None, :], out=weighted) @ z.transpose(0, 2, 1)
+    counts = first[:, d]
+    n, z_sum = np.maximum(counts, TINY)[:, None], (to_sum @ first[:, :, None])[:, :, 0]
+    z_mean = z_sum / n
+    squares = second - z_sum[:, :, None] * z_mean[:, None, :]
+    far = n * (z_mean**2 - 1e-12) > np.diagonal(squares, axis1=1, axis2=2)
+    scatters = spread @ squares @ spread.transpose(0, 2, 1)
+    return Assignment(
+        log_norm.reshape(restarts),
+        entropy.reshape(restarts),
+        counts.reshape(scores.offset.shape),
+        about + (spread @ z_mean[:, :, None]).reshape(about.shape),
+        (0.5 * (scatters + scatters.transpose(0, 2, 1))).reshape(scores.spread.shape),
+    ), bool(far.any())
 
 
-def _share_out(score: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Turn scores (R, K, B) into responsibilities r in place.
+def _share_out(
+    score: NDArray[np.float64], resp: NDArray[np.float64], runs: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fill ``resp`` (R K, B) with the responsibilities r that the scores give; ``score`` is used up.
 
     Returns Σ_n log Σ_k exp score and −Σ_nk r log r, both (R,).
     """
+    score, resp = score.reshape(runs, -1, score.shape[-1]), resp.reshape(runs, -1, score.shape[-1])
     top = score.max(axis=1, keepdims=True)
     score -= top
-    gap = np.maximum(score, -1e300)  # for 0 · −∞
-    np.exp(score, out=score)
-    total = score.sum(axis=1, keepdims=True)
-    score /= total
-    log_total = np.log(total).sum(axis=(1, 2))
+    np.exp(score, out=resp)
+    total = resp.sum(axis=1, keepdims=True)
+    resp /= total
+    log_total = np.log(total, out=total).sum(axis=(1, 2))
     # log r = score − top − log total: terms of one sign, so nothing cancels
-    return top.sum(axis=(1, 2)) + log_total, log_total - np.einsum("rkn,rkn->r", score, gap)
+    with np.errstate(invalid="ignore"):
+        below_top = np.vecdot(resp, score).sum(axis=1)
+    if np.isnan(below_top).any():  # 0 · −∞
+        below_top = np.einsum("rkn,rkn->r", resp, np.maximum(score, -1e300))
+    return top.sum(axis=(1, 2)) + log_total, log_total - below_top
+
+
+def _arrays(*shapes: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Arrays to work in, in memory that the thread keeps from call to call: fresh memory costs as much as a sweep."""
+    ends = list(accumulate(prod(shape) for shape in shapes))
+    if getattr(_memory, "numbers", np.empty(0)).size < ends[-1]:
+        fresh = np.empty(ends[-1] + 7)
+        _memory.numbers = fresh[-fresh.ctypes.data % 64 // 8 :]  # from the beginning of a cache line
+    return [_memory.numbers[end - prod(shape) : end].reshape(shape) for shape, end in zip(shapes, ends, strict=True)]
 
 
 def log_resp(x: NDArray[np.float64], scores: Quadratic) -> NDArray[np.float64]:
@@ -131,8 +185,8 @@ def log_resp(x: NDArray[np.float64], scores: Quadratic) -> NDArray[np.float64]:
 def expected_scores(data: Assignment, scores: Quadratic) -> NDArray[np.float64]:
     """Σ_nk r_nk score_nk (...,) for ANY scores, from the sums that r left behind: no second look at the data."""
     whiten = np.linalg.inv(scores.spread)
-    gap = np.einsum("...ij,...j->...i", whiten, data.means - scores.loc)
+    gap = whiten @ (data.means - scores.loc)[..., None]
     # Σ_n r ‖C⁻¹(x − m)‖² = N ‖C⁻¹(x̄ − m)‖² + tr(C⁻¹ S C⁻ᵀ)
-    squares = data.counts * (gap**2).sum(axis=-1) + np.einsum("...ij,...jk,...ik->...", whiten, data.scatters, whiten)
+    squares = data.counts * (gap**2).sum(axis=(-2, -1)) + ((whiten @ data.scatters) * whiten).sum(axis=(-2, -1))
     offset = np.where(data.counts > 0, scores.offset, 0.0)  # a component of weight 0 holds no points
     return (data.counts * offset - 0.5 * squares).sum(axis=-1)

@@ -27,8 +27,11 @@ class UnconstrainedGaussian:
     def __init__(self, x: ArrayLike | univariate_gaussian.Statistics, prior: univariate_gaussian.Prior):
         self.exact_posterior = univariate_gaussian.ExactPosterior(x, prior)  # checks both at the door
         self.data, self.prior = self.exact_posterior.data, self.exact_posterior.prior
-        a, b = self.prior.concentration, self.prior.rate
-        self._log_norm = a * np.log(b) - float(gammaln(a))
+        p, n = self.prior, self.data.n
+        # all of log p that depends on neither μ nor v
+        self._constant = -0.5 * (n + 1) * LOG_2PI - float(np.log(p.scale))
+        self._constant += p.concentration * float(np.log(p.rate)) - float(gammaln(p.concentration))
+        self._order = p.concentration - 0.5 * n
 
     @staticmethod
     def constrain(u: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -39,21 +42,22 @@ class UnconstrainedGaussian:
     def log_density(self, z: ArrayLike) -> NDArray[np.float64]:
         """log p(x, μ, log v) for z (..., 2)."""
         u = require_points(self, z)
-        data, p, (mu, v), log_v = self.data, self.prior, self.constrain(u), u[..., 1]
-        squares = data.sum_sq + data.n * (data.mean - mu) ** 2
-        log_likelihood = -0.5 * data.n * (LOG_2PI + log_v) - 0.5 * squares / v
-        # Gamma(a, b) of v = e^u₁, times dv/du₁ = v
-        log_prior_var = self._log_norm + p.concentration * log_v - p.rate * v
-        return log_likelihood + normal_log_density(mu, p.loc, p.scale) + log_prior_var
+        data, p, (mu, v) = self.data, self.prior, self.constrain(u)
+        half_squares = 0.5 * data.sum_sq + (0.5 * data.n) * (mu - data.mean) ** 2
+        # N(x; μ, v) gives v^(−N/2) e^(−squares/2v), Gamma(v; a, b) v^(a−1) e^(−bv), and dv/d log v = v
+        log_p = self._constant + self._order * u[..., 1] - half_squares / v - p.rate * v
+        return log_p - (0.5 / p.scale**2) * (mu - p.loc) ** 2
 
     def gradient(self, z: ArrayLike) -> NDArray[np.float64]:
         """∇ log p(x, μ, log v) for z (..., 2)."""
         u = require_points(self, z)
         data, p, (mu, v) = self.data, self.prior, self.constrain(u)
-        squares = data.sum_sq + data.n * (data.mean - mu) ** 2
-        by_mu = data.n * (data.mean - mu) / v - (mu - p.loc) / p.scale**2
-        by_log_v = p.concentration - 0.5 * data.n + 0.5 * squares / v - p.rate * v
-        return np.stack([by_mu, by_log_v], axis=-1)
+        off = mu - data.mean
+        half_squares = 0.5 * data.sum_sq + (0.5 * data.n) * off**2
+        slope = np.empty_like(u)  # a sampler calls this often, with few points: filling it costs less than np.stack
+        slope[..., 0] = (p.loc - mu) / p.scale**2 - data.n * off / v
+        slope[..., 1] = self._order + half_squares / v - p.rate * v
+        return slope
 
     def exact(self) -> Exact:
         """Evidence, moments and quantiles of (μ, log v) from the posterior's own quadrature."""

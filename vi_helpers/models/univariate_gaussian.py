@@ -11,6 +11,7 @@ look at the data no step depends on N.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -233,20 +234,21 @@ def best_gamma(order: float, inverse_rate: float, rate: float) -> tuple[float, f
 
     def best_rate(excess: float) -> float:
         # S β²/(α−1) + c β − β_p α = 0, in the form of the root that does not cancel
-        root = np.sqrt(order**2 + 4 * squares * rate * (1 + excess) / excess)
+        root = math.sqrt(order**2 + 4 * squares * rate * (1 + excess) / excess)
         return 2 * rate * (1 + excess) / (order + root) if order > 0 else excess * (root - order) / (2 * squares)
 
     def slope(log_excess: float) -> float:
-        excess = np.exp(log_excess)  # α − 1
+        excess = float(np.exp(log_excess))  # α − 1
         return _gamma_slopes(1 + excess, excess, best_rate(excess), order, rate, squares)[0]
 
     # The slope is +inf at α = 1 and about −1/(2α) far out; 1/√(c² + 4Sβ_p) is about the variance of log v.
     guess = float(np.log(np.hypot(order, 2 * np.sqrt(squares * rate))))
-    low, high = guess - 1, guess + 1
+    width = 1 / (1 + abs(order))  # the larger the order, the closer the guess
+    low, high = guess - width, guess + width
     while slope(low) < 0:
-        low -= 1
+        low, width = low - width, 2 * width
     while slope(high) > 0:
-        high += 1
+        high, width = high + width, 2 * width
     excess = float(np.exp(brentq(slope, low, high, xtol=1e-13)))
     return 1 + excess, float(best_rate(excess))
 
@@ -601,7 +603,8 @@ def _require_proper(data: Statistics, p: Prior) -> None:
 
 
 def _require_four(name: str, value: tuple[float, float, float, float], kind: type, above: float):
-    require(np.shape(value) == (4,), name, "four numbers (loc, scale, concentration, rate)", value)
+    good = isinstance(value, kind) or np.shape(value) == (4,)
+    require(good, name, "four numbers (loc, scale, concentration, rate)", value)
     loc, scale, concentration, rate = (
         require_real(f"{name}.{field}", number) for field, number in zip(kind._fields, value, strict=True)
     )

@@ -157,8 +157,8 @@ def _convolutional(shape, latent, outputs, *, width, hidden):
         nn.Conv2d(channels, width, 4, stride=2, padding=1),
         nn.GELU("tanh"),
         nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+        nn.Flatten(),  # before the activation, which is slow where gradient and input differ in the order of axes
         nn.GELU("tanh"),
-        nn.Flatten(),
         nn.Linear(flat, hidden),
         nn.GELU("tanh"),
         nn.Linear(hidden, 2 * latent),

@@ -17,7 +17,7 @@ __all__ = ["PREPARATIONS", "binarised", "dequantised", "grey", "preparation"]
 
 def grey(images: Tensor, generator: torch.Generator) -> Tensor:
     """Levels 0 … 255 (uint8) as k/255; nothing is drawn."""
-    return images.float() / 255
+    return images.float().div_(255)
 
 
 def binarised(images: Tensor, generator: torch.Generator) -> Tensor:

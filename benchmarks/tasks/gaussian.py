@@ -117,7 +117,7 @@ def prepare_ascent(n: int, times: int = 20) -> Run:
     return run
 
 
-def prepare_fixed_draws(n: int, times: int = 5) -> Run:
+def prepare_fixed_draws(n: int, times: int = 20) -> Run:
     """A mean-field normal over (μ, log v), from draws that stay the same, with its own test of convergence."""
     target = UnconstrainedGaussian(data(n), PRIOR)
     start = fixed_draws.GaussianQ(np.array(LOG_START[::2]), np.diag(LOG_START[1::2]))
@@ -126,7 +126,7 @@ def prepare_fixed_draws(n: int, times: int = 5) -> Run:
         rng = np.random.default_rng(2017)
         with clock:
             for _ in range(times):
-                found = fixed_draws.fit(target, full_rank=False, rng=rng, draws=32, start=start, tolerance=1e-3)
+                found = fixed_draws.fit(target, full_rank=False, rng=rng, draws=32, start=start, tolerance=1e-2)
         q = found.q
         gap = gap_log_normal(n, [q.loc[0], q.sd[0], q.loc[1], q.sd[1]])
         return {"gap": float(gap), "gradients": found.evaluations, "fits": times}
@@ -358,6 +358,11 @@ SMALL = (
     "pays for every observation in every step, and ours for none: see N = 10,000."
 )
 
+DRAWN = (
+    "Some sixteen evaluations of the bound and its gradient, 80 µs each.  Most of that is Python again: L-BFGS calls a "
+    "function that checks what it gets and reads like the formula."
+)
+
 LIBRARIES = {
     "NumPyro": ("numpyro", "jax"),
     "Pyro": ("pyro-ppl", "torch"),
@@ -422,6 +427,7 @@ CONTESTS = (
         fair=all_there,
         threads=(1,),
         size=("N", FEW),
+        note=DRAWN,
     ),
     Contest(
         slug="gaussian-sampled-1e4",

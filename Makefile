@@ -83,7 +83,7 @@ bench: book
 	@$(PEERS) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@echo "== ours beside theirs"
 	@$(PEERS) -m benchmarks
-	@echo "== the book itself"
+	@echo "== the book itself: rebuilds, and its tests in turn and side by side"
 	@$(BIN)/python -m benchmarks.book
 	@$(PEERS) -m benchmarks --report
 

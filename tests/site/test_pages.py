@@ -200,7 +200,7 @@ def access_faults(page: Page) -> dict[str, list]:
 
 @pytest.mark.parametrize("name", [*PAGES, *MADE])
 def test_page(visit, name):
-    desk = {"viewport": {"width": 1440, "height": 900}, "color_scheme": "light", "reduced_motion": "reduce"}
+    desk = {"viewport": {"width": 1280, "height": 812}, "color_scheme": "light", "reduced_motion": "reduce"}
     opened = visit(name, init=WATCH, **desk)
     page = opened.page
     shift = settled_shift(page)

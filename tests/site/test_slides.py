@@ -28,8 +28,12 @@ WALK = """async () => {
     const body = slide.querySelector(".slide-body");
     const undrawn = () => slide.querySelector(".vi-room") && !slide.querySelector(".vi-explorer");
     const high = () => slide.matches(".of-explorer") && body.scrollHeight > body.clientHeight + 2;
-    for (let wait = 0; wait < 100 && (undrawn() || high()); wait++) await frame(); // a decoder may still be loading
-    await frame();
+    // A decoder that is still loading adds a line when it comes, and the deck answers a frame later: what counts is
+    // the slide at rest, that is, as it has been for ten looks.
+    for (let wait = 0, rest = 0; wait < 200 && rest < 10; wait++) {
+      await frame();
+      rest = undrawn() || high() ? 0 : slide.matches(".of-explorer") ? rest + 1 : 10;
+    }
     const page = slide.getBoundingClientRect();
     const say = (what) => faults.push(`slide ${k}, ${slide.querySelector("h1, h2").textContent}: ${what}`);
     if (body.scrollHeight > body.clientHeight + 2) say(`${body.scrollHeight - body.clientHeight} px too high`);

@@ -167,7 +167,10 @@ def elbo_terms(state: State, x: ArrayLike | Statistics, prior: Prior) -> ElboTer
 
     For a concentration of 1 or less E[1/v] is infinite, and so the first term is −inf.
     """
-    q, data, p = _require_state(state, above=0.0), _statistics(x), _require_prior(prior)
+    return _elbo_terms(_require_state(state, above=0.0), _statistics(x), _require_prior(prior))
+
+
+def _elbo_terms(q: State, data: Statistics, p: Prior) -> ElboTerms:
     mean_precision = q.rate / (q.concentration - 1) if q.concentration > 1 else np.inf  # ē = E[1/v]
     mean_log_var = float(gamma_expected_log(q.concentration, q.rate))  # ℓ̄ = E[log v]
     return ElboTerms(
@@ -214,12 +217,15 @@ def gradient(state: State, x: ArrayLike | Statistics, prior: Prior) -> NDArray[n
 
 def step(state: State, x: ArrayLike | Statistics, prior: Prior) -> tuple[State, StepInfo]:
     """One coordinate-ascent sweep: q(μ) in closed form, then (α, β) of q(v) together; the ELBO never falls."""
-    q, data, p = _require_state(state), _statistics(x), _require_prior(prior)
+    return _step(_require_state(state), _statistics(x), _require_prior(prior))
+
+
+def _step(q: State, data: Statistics, p: Prior) -> tuple[State, StepInfo]:
     loc, scale = map(float, _best_normal(q.rate / (q.concentration - 1), data, p))
     squares = _half_squares(State(loc, scale, *q[2:]), data)
     order = p.concentration - data.n / 2
     q = State(loc, scale, *best_gamma(order, squares, p.rate))
-    return q, StepInfo(elbo(q, data, p))
+    return q, StepInfo(float(sum(_elbo_terms(q, data, p))))
 
 
 def best_gamma(order: float, inverse_rate: float, rate: float) -> tuple[float, float]:
@@ -295,7 +301,7 @@ def fit(
     data, p = _statistics(x), _require_prior(prior)
     _require_proper(data, p)
     starts = end_starts(data, p) if start is None else [_require_state(start, name="start")]
-    runs = [ascend(lambda q: step(q, data, p), q, tolerance=tolerance, max_steps=max_steps) for q in starts]
+    runs = [ascend(lambda q: _step(q, data, p), q, tolerance=tolerance, max_steps=max_steps) for q in starts]
     return max(runs, key=lambda run: run.elbo)
 
 

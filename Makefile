@@ -41,7 +41,9 @@ book: $(INSTALLED)
 	$(BIN)/python scripts/build_site.py && \
 	if [ -n "$$BOOK_LITE" ] && ! [ $(SITE)/lite/index.html -nt _build/built_from.json ]; then \
 	echo "== JupyterLite beside the site" && $(BIN)/python scripts/build_lite.py; fi && \
-	$(BIN)/python scripts/check_site.py && \
+	for made in _build/built_from.json scripts/check_site.py $(SITE)/lite/index.html; do \
+	if [ $$made -nt _build/.checked ]; then rm -f _build/.checked; fi; done && \
+	if ! [ -e _build/.checked ]; then $(BIN)/python scripts/check_site.py && touch _build/.checked; fi && \
 	echo "== done in $$(( $$(date +%s) - start )) s: $(SITE)/index.html   (make serve shows it)"
 
 test: book

@@ -36,7 +36,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="numbers of threads (1 2)")
     parser.add_argument("--quick", action="store_true", help="one round, no ceilings, no memory, nothing is kept")
     parser.add_argument("--resume", action="store_true", help="only what the record does not have yet")
-    parser.add_argument("--again", action="store_true", help="a second run beside the first: do its ratios repeat?")
+    parser.add_argument("--again", type=int, default=0, metavar="N", help="bring the runs beside the first up to N")
     parser.add_argument("--out", type=Path, default=store.HERE, help="folder of results.json and RESULTS.md")
     parser.add_argument("--list", action="store_true", help="name the contests and stop")
     parser.add_argument("--report", action="store_true", help="write RESULTS.md from the record and stop")
@@ -113,18 +113,33 @@ def run(chosen: dict[str, list[Contest]], given: argparse.Namespace, path: Path)
         for module, contests in chosen.items():
             slugs = [contest.slug for contest in contests if threads in contest.threads]
             if given.resume:
-                where = "again" if given.again else "threads"
-                slugs = [s for s in slugs if str(threads) not in kept["contests"].get(s, {}).get(where, {})]
-            if not slugs:
+                slugs = [s for s in slugs if str(threads) not in kept["contests"].get(s, {}).get("threads", {})]
+            if given.again or not slugs:
                 continue
-            extra = [word for slug in slugs for word in ("--slug", slug)]
-            extra += ["--rounds", "1"] if given.quick else []
-            extra += ["--again"] if given.again else []
-            if start(threads, path, "time", "--module", module, *extra):
+            extra = ["--rounds", "1"] if given.quick else []
+            if start(threads, path, "time", "--module", module, *chosen_by(slugs), *extra):
                 failed.append(f"{module}, threads {threads}")
+        failed += repeat(chosen, given.again, threads, path)
     if not given.quick and not given.again and 1 in given.threads:
         failed += remember(chosen, given, path)
     return failed
+
+
+def repeat(chosen: dict[str, list[Contest]], times: int, threads: int, path: Path) -> list[str]:
+    """Run everything again until each contest has so many runs beside its first: each time all, so hours may pass."""
+    failed = []
+    for already in range(times):
+        kept = store.load(path)["contests"]
+        for module, contests in chosen.items():
+            slugs = [c.slug for c in contests if str(threads) in kept.get(c.slug, {}).get("threads", {})]
+            slugs = [s for s in slugs if len(kept[s].get("again", {}).get(str(threads), [])) <= already]
+            if slugs and start(threads, path, "time", "--module", module, "--again", *chosen_by(slugs)):
+                failed.append(f"{module}, threads {threads}, again")
+    return failed
+
+
+def chosen_by(slugs: list[str]) -> list[str]:
+    return [word for slug in slugs for word in ("--slug", slug)]
 
 
 def remember(chosen: dict[str, list[Contest]], given: argparse.Namespace, path: Path) -> list[str]:

@@ -69,10 +69,10 @@ def main(words: list[str] | None = None) -> int:
         place = entry(results, contest)
         if given.again:
             ratios = {name: c["ratios"] for name, c in record["contenders"].items() if "ratios" in c}
-            place.setdefault("again", {})[given.threads] = ratios
+            place.setdefault("again", {}).setdefault(given.threads, []).append(ratios)
         else:
             place["threads"][given.threads] = record
-            place.get("again", {}).pop(given.threads, None)  # it repeated a run that is gone
+            place.get("again", {}).pop(given.threads, None)  # they repeated a run that is gone
         save(given.results, results)
     return failed
 

@@ -176,13 +176,28 @@ def test_a_failed_contest_is_told_and_leaves_the_others(results, monkeypatch):
     assert kept["contests"]["toy-1e2"]["threads"]["1"]["contenders"]  # what was there stays
 
 
-def test_a_second_run_is_kept_beside_the_first(results):
+def test_the_last_run_checks_the_runs_before(results):
     results()
-    _, kept = results("--again")
-    (row,) = report.repeated("toy-1e2", kept["contests"]["toy-1e2"])
-    assert row["second"][0] == pytest.approx(0.25, rel=0.3)
-    assert row["inside"] == (row["first"][1] <= row["second"][0] <= row["first"][2])
-    assert "## A second run" in report.page(kept)
+    _, kept = results("--again", "2")
+    place = kept["contests"]["toy-1e2"]
+    first, (second, last) = place["threads"]["1"]["contenders"]["peer"]["ratios"], place["again"]["1"]
+    pooled = first["cpu"] + second["peer"]["cpu"]
+    assert report.ratios(place, "1", "peer", "cpu") == pooled
+    (row,) = report.repeated("toy-1e2", place)
+    assert (row["before"], row["last"]) == (middle(pooled), middle(last["peer"]["cpu"]))
+    assert row["inside"] == (min(pooled) <= row["last"][0] <= max(pooled))
+    assert report.judged(kept)[0]["seen"] == row["before"]
+    assert f"{int(row['inside'])} of 1 do." in report.page(kept)
+    assert results("--again", "2")[1]["contests"] == kept["contests"]  # there are two: nothing to do
+    results("--only", "toy")
+    assert "1" not in results("--resume")[1]["contests"]["toy-1e2"]["again"]  # they repeated a run that is gone
+
+
+def test_a_median_outside_the_spread_is_told():
+    kept = recorded([1.0, 1.2, 0.8])
+    kept["contests"]["t-10"]["again"] = {"1": [{"peer": {"cpu": [0.2], "wall": [0.2]}}]}
+    assert "0 of 1 do." in report.page(kept)
+    assert "| [t-10](#t-10) | peer | 0.100 (0.0800–0.120) | 0.200 (0.200–0.200) | no |" in report.page(kept)
 
 
 def test_another_machines_record_is_not_mixed_with_this_ones(results, tmp_path):
@@ -243,7 +258,7 @@ def test_the_share_of_a_ceiling():
 
 
 def test_the_book_has_its_own_rows_and_table():
-    book = {"nothing changed": 8.0, "imports alone": 6.0, "nbval, one after another": 100.0}
+    book = {"nothing changed": 2.0, "nbval, one after another": 100.0}
     book |= {"nbval, two at a time": 70.0, "notebooks": {"a": 1.0, "b": 3.0}}
     results = {**recorded([1.0]), "book": book}
     rebuilt, tested = report.judged(results)[-2:]

@@ -97,6 +97,39 @@ def test_a_file_that_appears_counts_and_nothing_changes_by_itself(tree):
     assert prints()["of explorers"] != before["of explorers"]
 
 
+def test_a_changed_code_cell_makes_a_notebook_stale_and_changed_prose_does_not(tree):
+    code = nbformat.v4.new_code_cell("import numpy as np", id="one")
+    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("Why?", id="two"), code])
+    before = run_notebooks.fingerprint(page)
+    assert run_notebooks.fingerprint(json.loads(nbformat.writes(page))) == before  # there a source is a list of lines
+    page.cells[0].source = "Why so?"
+    assert run_notebooks.fingerprint(page) == before
+    code.metadata["tags"] = ["hide-input"]  # jupyter-cache looks at these too
+    other = run_notebooks.fingerprint(page)
+    code.source = "import numpy"
+    assert len({before, other, run_notebooks.fingerprint(page)}) == 3
+
+
+def test_every_statement_that_imports_is_found():
+    source = """
+import a
+def f():
+    try:
+        import b
+    except ImportError:
+        import c
+    else:
+        with open(x) as y:
+            import d
+match f():
+    case 1:
+        import e
+    case _ if (lambda: 1)():
+        from g import h
+"""
+    assert import_graph.imported_names(source) == {"a", "b", "c", "d", "e", "g", "g.h"}
+
+
 def test_the_real_notebooks_reach_what_they_import():
     files = run_notebooks.files_behind("from vi_helpers.divergences import kl_normal")
     assert {path.name for path in files} >= {"__init__.py", "divergences.py", "numerics.py", "validation.py"}

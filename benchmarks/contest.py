@@ -71,7 +71,8 @@ class Contest:
     size : (name, value) where the contest is one of a series over sizes, for the figure of cost against size.  The
         slugs of a series differ only in what follows their last hyphen.
     flops, bytes : work of one unit, for the share of the machine's ceilings.   roof_target : the least share of the
-        32-bit matrix-multiply ceiling that ours should have, on the wall, with the most threads run.
+        32-bit matrix-multiply ceiling that ours should have, on the wall, with the most threads run.  That ceiling is
+        then measured in every round, beside the contenders.
     memory : also measure the memory that each contender needs, each in a process of its own.
     note : what the reader should know: why a target is missed, where clarity was chosen over speed.
     """
@@ -111,14 +112,18 @@ def turns(contest: Contest, rounds: int | None = None) -> int:
 
 
 def hold(
-    contest: Contest, progress: Callable[[str], Any] = lambda words: None, rounds: int | None = None
+    contest: Contest,
+    progress: Callable[[str], Any] = lambda words: None,
+    rounds: int | None = None,
+    ceiling: Callable[[], float] | None = None,
 ) -> dict[str, Any]:
     """Prepare all, warm all up with one run that is not counted, then run them in turn; returns the record.
 
     The record has for each contender its qualities and seconds of every round, both clocks, those of the preparation
     and first run, and for each peer the ratios of ours to it, round by round.  Peers whose package is not installed are
-    named under "absent".  ``rounds`` stands for the contest's own number.  Raises ``ValueError`` if the contest calls a
-    round unfair.
+    named under "absent".  ``rounds`` stands for the contest's own number.  ``ceiling`` gives the machine's
+    matrix-multiply rate, GFLOP/s; it is asked once a round, and the record's "ceiling" has the answers.  Raises
+    ``ValueError`` if the contest calls a round unfair.
     """
     rounds = contest.rounds if rounds is None else rounds
     ours, *peers = contest.contenders
@@ -140,6 +145,8 @@ def hold(
         record["contenders"][contender.name] = {"first": {"cpu": first.cpu, "wall": first.wall}, "rounds": []}
     for number in range(rounds):
         qualities: dict[str, Quality] = {}
+        if ceiling is not None:
+            record.setdefault("ceiling", []).append(ceiling())
         for contender in contest.contenders:
             if contender.name not in runs or (contender.rounds is not None and number >= contender.rounds):
                 continue

@@ -126,7 +126,10 @@ def shares(results: Record, slug: str, ceiling: str) -> dict[str, tuple[float, f
         if work is None or number not in results["roof"]:
             continue
         ours = next(iter(record["contenders"].values()))["rounds"]
-        found[number] = middle([work / 1e9 / turn["wall"] / results["roof"][number][ceiling] for turn in ours])
+        tops = [results["roof"][number][ceiling]] * len(ours)
+        if ceiling == "fp32_matmul":
+            tops = record.get("ceiling", tops)  # measured beside each round
+        found[number] = middle([work / 1e9 / turn["wall"] / top for turn, top in zip(ours, tops, strict=True)])
     return found
 
 

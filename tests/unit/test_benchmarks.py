@@ -255,6 +255,14 @@ def test_the_share_of_a_ceiling():
     results["contests"]["t-10"]["roof_target"] = 0.6
     row = next(row for row in report.judged(results) if row["sign"] == "≥")
     assert (row["seen"][0], row["met"]) == (pytest.approx(0.5), False)
+    results["contests"]["t-10"]["threads"]["1"]["ceiling"] = [1.6]  # of its own round
+    assert report.shares(results, "t-10", "fp32_matmul")["1"][0] == pytest.approx(0.625)
+
+
+def test_a_ceiling_is_measured_in_every_round():
+    tops = iter([3.0, 2.0])
+    assert hold(replace(TOY, rounds=2), ceiling=lambda: next(tops))["ceiling"] == [3.0, 2.0]
+    assert "ceiling" not in hold(replace(TOY, rounds=1))
 
 
 def test_the_book_has_its_own_rows_and_table():

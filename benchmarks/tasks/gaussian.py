@@ -352,10 +352,10 @@ SAMPLED = SAME + (
 )
 
 SMALL = (
-    "The whole fit takes about a tenth of a millisecond. That is three sweeps over three numbers, and nearly all of it "
-    "is Python: a search for the root that gives the best Gamma, ten evaluations a sweep of a formula to be read, and "
-    "five expectations by name. NumPyro's loop is compiled, and its step size, decay and number of draws are chosen "
-    "knowing the end. It pays for every observation in every step, and ours for none: see N = 10,000."
+    "The whole fit is three sweeps over three numbers, and nearly all of its time is Python: a search for the root "
+    "that gives the best Gamma, ten evaluations a sweep of a formula to be read, and five expectations by name. "
+    "NumPyro's loop is compiled, and its step size, decay and number of draws are chosen knowing the end. It pays for "
+    "every observation in every step, and ours for none: see N = 10,000."
 )
 
 DRAWN = (

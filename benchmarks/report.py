@@ -187,7 +187,7 @@ def page(results: Record) -> str:
         "# Results",
         "",
         f"`{results.get('command', 'make bench')}` wrote this page from `results.json`, {results.get('date', '')}. "
-        f"All rounds of all contests took {sum(_seconds(results)) / 60:.0f} minutes.",
+        f"The first run of all contests took {sum(_seconds(results)) / 60:.0f} minutes.",
         "",
         f"Machine: {machine.get('processor')}, {machine.get('cores')} cores, {machine.get('memory')}, "
         f"{machine.get('system')}, Python {machine.get('python')}.",

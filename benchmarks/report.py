@@ -66,7 +66,8 @@ def ratios(place: Record, number: str, name: str, clock: str) -> list[float]:
 
     A first run that was not repeated stands alone.
     """
-    runs = [peer["ratios"] for peer in [place["threads"][number]["contenders"][name]] if "ratios" in peer]
+    first = place["threads"][number]["contenders"][name]
+    runs = [first["ratios"]] if "ratios" in first else []
     runs += [run[name] for run in place.get("again", {}).get(number, [])[:-1] if name in run]
     return [ratio for run in runs for ratio in run[clock]]
 
@@ -195,8 +196,8 @@ def page(results: Record) -> str:
         "Versions: " + ", ".join(f"{name} {number}" for name, number in results.get("versions", {}).items()) + ".",
         "",
         "All contenders of a row ran in turn, round after round, in one process, on the same data and model, and one",
-        "scorer found them equally good. CPU is the processor time of one thread; it changes little when others use",
-        "the machine. Every number is the median of the rounds, least and most in brackets. A ratio is ours divided by",
+        "scorer found them equally good. CPU is the processor time of all threads of a contender; a busy machine can",
+        "change it too. Every number is the median of the rounds, least and most in brackets. A ratio is ours divided by",
         "the peer's, round by round: below 1 we are faster. Compilation is not in it, and is given apart.",
         "",
         "## Targets",
@@ -217,7 +218,7 @@ def page(results: Record) -> str:
             "",
             "## Do the ratios repeat?",
             "",
-            "The contests were run several times, in fresh processes and some time apart. All runs but the last give",
+            "These contests ran more than once, in fresh processes and some time apart. All runs but the last give",
             "the ratios on this page and their spread. The last is a check: its medians (CPU, one thread) should lie",
             "within that spread.",
             f"{inside} of {len(again)} do.",

@@ -85,8 +85,8 @@ bench: book
 	@$(PEERS) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@echo "== ours beside theirs"
 	@$(PEERS) -m benchmarks
-	@echo "== twice more: do the ratios repeat?"
-	@$(PEERS) -m benchmarks --again 2 --threads 1
+	@echo "== four times more, long ones twice: do the ratios repeat?"
+	@$(PEERS) -m benchmarks --again 4 --threads 1
 	@echo "== the book itself: rebuilds, and its tests in turn and side by side"
 	@$(BIN)/python -m benchmarks.book
 	@$(PEERS) -m benchmarks --report

@@ -7,6 +7,7 @@ written, so that a stopped run goes on with ``--resume``.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import subprocess
@@ -28,6 +29,9 @@ THREADS = (
     "RAYON_NUM_THREADS",
 )
 
+#: Seconds that a run of a contest may take and be repeated as often as asked.
+LONG = 60.0
+
 
 def main(words: list[str] | None = None) -> int:
     """Run what is asked; returns 1 if anything failed."""
@@ -36,7 +40,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="numbers of threads (1 2)")
     parser.add_argument("--quick", action="store_true", help="one round, no ceilings, no memory, nothing is kept")
     parser.add_argument("--resume", action="store_true", help="only what the record does not have yet")
-    parser.add_argument("--again", type=int, default=0, metavar="N", help="bring the runs beside the first up to N")
+    parser.add_argument(
+        "--again", type=int, default=0, metavar="N", help="bring the runs beside the first up to N, long ones to N/2"
+    )
     parser.add_argument("--out", type=Path, default=store.HERE, help="folder of results.json and RESULTS.md")
     parser.add_argument("--list", action="store_true", help="name the contests and stop")
     parser.add_argument("--report", action="store_true", help="write RESULTS.md from the record and stop")
@@ -57,12 +63,12 @@ def main(words: list[str] | None = None) -> int:
     if not given.report:
         results = store.load(path)
         here = store.machine()
-        if results.get("machine", here) != here:
-            if given.only or given.resume or given.again:
-                parser.error(f"{path} is of another machine: run everything anew, or give --out another folder")
-            results = {"roof": {}, "contests": {}}
-        if not (given.only or given.resume or given.again):
-            results = {"roof": {}, "contests": {}}
+        goes_on = given.only or given.resume or given.again
+        if goes_on and results.get("machine", here) != here:
+            parser.error(f"{path} is of another machine: run everything anew, or give --out another folder")
+        if not goes_on:
+            # the times of the book itself are another command's, and its page needs some until that has run
+            results = {"roof": {}, "contests": {}, **{name: results[name] for name in ("book",) if name in results}}
         every = [contest for contests in chosen.values() for contest in contests]
         results["machine"] = here
         results["versions"] = {**results.get("versions", {}), **store.versions(every)}
@@ -126,13 +132,23 @@ def run(chosen: dict[str, list[Contest]], given: argparse.Namespace, path: Path)
 
 
 def repeat(chosen: dict[str, list[Contest]], times: int, threads: int, path: Path) -> list[str]:
-    """Run everything again until each contest has so many runs beside its first: each time all, so hours may pass."""
+    """Run again what has a ratio to check, until each contest has so many runs beside its first.
+
+    Each time all of them, so that the runs of one contest lie apart.  Those longer than ``LONG`` get half as many.
+    """
     failed = []
     for already in range(times):
         kept = store.load(path)["contests"]
         for module, contests in chosen.items():
-            slugs = [c.slug for c in contests if str(threads) in kept.get(c.slug, {}).get("threads", {})]
-            slugs = [s for s in slugs if len(kept[s].get("again", {}).get(str(threads), [])) <= already]
+            slugs = []
+            for contest in contests:
+                place = kept.get(contest.slug, {})
+                first, made = place.get("threads", {}).get(str(threads)), place.get("again", {}).get(str(threads), [])
+                if first is None or not any("ratios" in contender for contender in first["contenders"].values()):
+                    continue
+                wanted = times if first["seconds"] <= LONG else math.ceil(times / 2)
+                if len(made) <= already < wanted:
+                    slugs.append(contest.slug)
             if slugs and start(threads, path, "time", "--module", module, "--again", *chosen_by(slugs)):
                 failed.append(f"{module}, threads {threads}, again")
     return failed

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import report, store, worker
-from benchmarks.__main__ import main
+from benchmarks.__main__ import LONG, main
 from benchmarks.contest import Clock, Contender, Contest, hold, middle, peak_mebibytes, turns
 from benchmarks.tasks import chains, gaussian
 from vi_helpers import reporting
@@ -166,6 +166,13 @@ def test_only_what_is_asked_runs_again_and_resume_runs_what_is_missing(results, 
         results("--only", "no-such-contest")
 
 
+def test_a_new_record_keeps_the_books_own_times_until_they_are_taken_anew(results, tmp_path):
+    kept = results()[1]
+    book = store.load(RESULTS)["book"]
+    store.save(tmp_path / "results.json", {**kept, "book": book})
+    assert results("--resume")[1]["book"] == results()[1]["book"] == book
+
+
 def test_a_failed_contest_is_told_and_leaves_the_others(results, monkeypatch):
     results()
     unfair = replace(TOY, fair=lambda qualities: "no")
@@ -191,6 +198,18 @@ def test_the_last_run_checks_the_runs_before(results):
     assert results("--again", "2")[1]["contests"] == kept["contests"]  # there are two: nothing to do
     results("--only", "toy")
     assert "1" not in results("--resume")[1]["contests"]["toy-1e2"]["again"]  # they repeated a run that is gone
+
+
+def test_long_contests_are_repeated_half_as_often_and_those_without_a_peer_never(results, tmp_path, monkeypatch):
+    kept = results()[1]
+    kept["contests"]["toy-1e2"]["threads"]["1"]["seconds"] = LONG + 1
+    store.save(tmp_path / "results.json", kept)
+    assert len(results("--again", "3")[1]["contests"]["toy-1e2"]["again"]["1"]) == 2
+    alone = replace(TOY, contenders=TOY.contenders[:1], targets={})
+    for module in (store, worker):
+        monkeypatch.setattr(module, "contests", lambda module: (alone,))
+    results("--only", "toy")
+    assert "1" not in results("--again", "3")[1]["contests"]["toy-1e2"].get("again", {})
 
 
 def test_a_median_outside_the_spread_is_told():

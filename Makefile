@@ -21,7 +21,7 @@ help:
 	@echo "make links   ask every other site that the book links to"
 	@echo "make lite    the site with JupyterLite beside it, for pages that run in the browser"
 	@echo "make seeds   headline numbers of changed chapters with ten other seeds each (half an hour for all)"
-	@echo "make bench   ours beside other packages: two hours, on a machine that rests; the results are committed"
+	@echo "make bench   ours beside other packages: over two hours, on a machine that rests; the results are committed"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
 	@echo "make clean   remove what was built (not .venv)"
 
@@ -85,7 +85,7 @@ bench: book
 	@$(PEERS) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@echo "== ours beside theirs"
 	@$(PEERS) -m benchmarks
-	@echo "== four times more, long ones twice: do the ratios repeat?"
+	@echo "== four times more: do the ratios repeat?"
 	@$(PEERS) -m benchmarks --again 4 --threads 1
 	@echo "== the book itself: rebuilds, and its tests in turn and side by side"
 	@$(BIN)/python -m benchmarks.book

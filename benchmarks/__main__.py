@@ -7,7 +7,6 @@ written, so that a stopped run goes on with ``--resume``.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import shutil
 import subprocess
@@ -29,9 +28,6 @@ THREADS = (
     "RAYON_NUM_THREADS",
 )
 
-#: Seconds that a run of a contest may take and be repeated as often as asked.
-LONG = 60.0
-
 
 def main(words: list[str] | None = None) -> int:
     """Run what is asked; returns 1 if anything failed."""
@@ -40,9 +36,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], help="numbers of threads (1 2)")
     parser.add_argument("--quick", action="store_true", help="one round, no ceilings, no memory, nothing is kept")
     parser.add_argument("--resume", action="store_true", help="only what the record does not have yet")
-    parser.add_argument(
-        "--again", type=int, default=0, metavar="N", help="bring the runs beside the first up to N, long ones to N/2"
-    )
+    parser.add_argument("--again", type=int, default=0, metavar="N", help="bring the runs beside the first up to N")
     parser.add_argument("--out", type=Path, default=store.HERE, help="folder of results.json and RESULTS.md")
     parser.add_argument("--list", action="store_true", help="name the contests and stop")
     parser.add_argument("--report", action="store_true", help="write RESULTS.md from the record and stop")
@@ -134,7 +128,7 @@ def run(chosen: dict[str, list[Contest]], given: argparse.Namespace, path: Path)
 def repeat(chosen: dict[str, list[Contest]], times: int, threads: int, path: Path) -> list[str]:
     """Run again what has a ratio to check, until each contest has so many runs beside its first.
 
-    Each time all of them, so that the runs of one contest lie apart.  Those longer than ``LONG`` get half as many.
+    Each time all of them, so that the runs of one contest lie apart.
     """
     failed = []
     for already in range(times):
@@ -146,8 +140,7 @@ def repeat(chosen: dict[str, list[Contest]], times: int, threads: int, path: Pat
                 first, made = place.get("threads", {}).get(str(threads)), place.get("again", {}).get(str(threads), [])
                 if first is None or not any("ratios" in contender for contender in first["contenders"].values()):
                     continue
-                wanted = times if first["seconds"] <= LONG else math.ceil(times / 2)
-                if len(made) <= already < wanted:
+                if len(made) <= already:
                     slugs.append(contest.slug)
             if slugs and start(threads, path, "time", "--module", module, "--again", *chosen_by(slugs)):
                 failed.append(f"{module}, threads {threads}, again")

@@ -355,7 +355,8 @@ _BFLOAT16 = (
     "Ours multiplies in bfloat16 where the processor has it; the row in single precision says what that gives. Half of "
     "our time is the products. The rest is the casts, the cross-entropy, Adam, which runs at the speed of memory, and "
     "PyTorch's few microseconds an operation, which NumPyro's compiled loop does not pay. A backward pass by hand and "
-    "one flat vector of parameters would save about a seventh; the code would no longer look like the ELBO."
+    "one flat vector of parameters would save about a seventh; the code would no longer look like the ELBO. A second "
+    "thread helps the products and Adam, and slows the casts, which are too small to be shared out."
 )
 
 EPOCH = Contest(

@@ -46,8 +46,8 @@ WATCH = """
   }).observe({type: 'layout-shift', buffered: true});
 """
 
-#: What sticks out of the window, and which blocks lie on top of each other.  What a block scrolls or hides by itself
-#: counts only as far as it is seen.
+#: What sticks out of the window, which blocks lie on top of each other, and which words of titles are broken over two
+#: lines.  What a block scrolls or hides by itself counts only as far as it is seen.
 LAYOUT = r"""() => {
   const width = document.documentElement.clientWidth;
   const seen = (element) => {
@@ -81,7 +81,22 @@ LAYOUT = r"""() => {
       overlaps.push(`${name(one)} | ${name(other)}`);
     }
   });
-  return { wide, overlaps };
+  const broken = [];
+  const texts = document.querySelectorAll("main :is(h1, h2, h3, h4), .prev-next-title");
+  for (const text of [...texts].filter((element) => element.checkVisibility())) {
+    const nodes = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
+    for (let node = nodes.nextNode(); node; node = nodes.nextNode()) {
+      if (node.parentElement.closest("mjx-container")) continue;
+      for (const word of node.data.matchAll(/[\p{L}\p{N}]+/gu)) {
+        const range = document.createRange();
+        range.setStart(node, word.index);
+        range.setEnd(node, word.index + word[0].length);
+        const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
+        if (lines.size > 1) broken.push(`${word[0]} in ${text.textContent.trim().slice(0, 50)}`);
+      }
+    }
+  }
+  return { wide, overlaps, broken };
 }"""
 
 #: Formulas in a colour that is too close to what is behind them.
@@ -173,13 +188,13 @@ def show_scheme(page: Page, scheme: str) -> None:
 
 
 def layout_faults(page: Page) -> dict[int, dict]:
-    """What is too wide or overlaps, by width of the window."""
+    """What is too wide, overlaps or is broken, by width of the window."""
     faults = {}
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(FRAMES)
         found = page.evaluate(LAYOUT)
-        if found["wide"] or found["overlaps"]:
+        if any(found.values()):
             faults[width] = found
     return faults
 

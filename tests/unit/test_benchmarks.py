@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import report, store, worker
-from benchmarks.__main__ import LONG, main
+from benchmarks.__main__ import main
 from benchmarks.contest import Clock, Contender, Contest, hold, middle, peak_mebibytes, turns
 from benchmarks.tasks import chains, gaussian
 from vi_helpers import reporting
@@ -200,16 +200,12 @@ def test_the_last_run_checks_the_runs_before(results):
     assert "1" not in results("--resume")[1]["contests"]["toy-1e2"]["again"]  # they repeated a run that is gone
 
 
-def test_long_contests_are_repeated_half_as_often_and_those_without_a_peer_never(results, tmp_path, monkeypatch):
-    kept = results()[1]
-    kept["contests"]["toy-1e2"]["threads"]["1"]["seconds"] = LONG + 1
-    store.save(tmp_path / "results.json", kept)
-    assert len(results("--again", "3")[1]["contests"]["toy-1e2"]["again"]["1"]) == 2
+def test_what_has_no_peer_is_not_repeated(results, monkeypatch):
     alone = replace(TOY, contenders=TOY.contenders[:1], targets={})
     for module in (store, worker):
         monkeypatch.setattr(module, "contests", lambda module: (alone,))
-    results("--only", "toy")
-    assert "1" not in results("--again", "3")[1]["contests"]["toy-1e2"].get("again", {})
+    results()
+    assert "again" not in results("--again", "3")[1]["contests"]["toy-1e2"]
 
 
 def test_a_median_outside_the_spread_is_told():

@@ -87,7 +87,8 @@ LAYOUT = r"""() => {
     const nodes = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
     for (let node = nodes.nextNode(); node; node = nodes.nextNode()) {
       if (node.parentElement.closest("mjx-container")) continue;
-      for (const word of node.data.matchAll(/[\p{L}\p{N}]+/gu)) {
+      for (const word of node.data.matchAll(/[\p{L}\p{N}_.]+/gu)) {
+        if (/[_.]\S/.test(word[0])) continue; // names in code wrap anywhere
         const range = document.createRange();
         range.setStart(node, word.index);
         range.setEnd(node, word.index + word[0].length);

@@ -137,10 +137,9 @@ def repeat(chosen: dict[str, list[Contest]], times: int, threads: int, path: Pat
             slugs = []
             for contest in contests:
                 place = kept.get(contest.slug, {})
-                first, made = place.get("threads", {}).get(str(threads)), place.get("again", {}).get(str(threads), [])
-                if first is None or not any("ratios" in contender for contender in first["contenders"].values()):
-                    continue
-                if len(made) <= already:
+                first = place.get("threads", {}).get(str(threads), {"contenders": {}})
+                compared = any("ratios" in contender for contender in first["contenders"].values())
+                if compared and len(place.get("again", {}).get(str(threads), [])) <= already:
                     slugs.append(contest.slug)
             if slugs and start(threads, path, "time", "--module", module, "--again", *chosen_by(slugs)):
                 failed.append(f"{module}, threads {threads}, again")

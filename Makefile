@@ -21,7 +21,7 @@ help:
 	@echo "make links   ask every other site that the book links to"
 	@echo "make lite    the site with JupyterLite beside it, for pages that run in the browser"
 	@echo "make seeds   headline numbers of changed chapters with ten other seeds each (half an hour for all)"
-	@echo "make bench   ours beside other packages: over two hours, on a machine that rests; the results are committed"
+	@echo "make bench   ours beside other packages: some two hours, on a machine that rests; the results are committed"
 	@echo "make train   train the reference models again (hours); a stopped run goes on"
 	@echo "make clean   remove what was built (not .venv)"
 
@@ -83,13 +83,12 @@ bench: book
 	@echo "== the peers, in an environment of their own: .venv-bench"
 	@test -x $(PEERS) || $(PYTHON) -m venv .venv-bench
 	@$(PEERS) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@echo "== the book itself, while nothing has changed since make book: rebuilds, and its tests in turn and side by side"
+	@$(BIN)/python -m benchmarks.book
 	@echo "== ours beside theirs"
 	@$(PEERS) -m benchmarks
-	@echo "== four times more: do the ratios repeat?"
-	@$(PEERS) -m benchmarks --again 4 --threads 1
-	@echo "== the book itself: rebuilds, and its tests in turn and side by side"
-	@$(BIN)/python -m benchmarks.book
-	@$(PEERS) -m benchmarks --report
+	@echo "== three times more: do the ratios repeat?"
+	@$(PEERS) -m benchmarks --again 3 --threads 1
 
 VAE := $(BIN)/python -m vi_helpers.vae
 SHIPPED := vi_helpers/vae/references

@@ -70,9 +70,11 @@ class Contest:
     rounds : counted rounds.   threads : the thread counts at which it is run.
     size : (name, value) where the contest is one of a series over sizes, for the figure of cost against size.  The
         slugs of a series differ only in what follows their last hyphen.
-    flops, bytes : work of one unit, for the share of the machine's ceilings.   roof_target : the least share of the
-        32-bit matrix-multiply ceiling that ours should have, on the wall, with the most threads run.  That ceiling is
-        then measured in every round, beside the contenders.
+    work : what one unit of ours takes at the least, by the names of :data:`benchmarks.roof.ROOFS`: multiplications and
+        additions in products, bytes of memory, exponentials.  Or a function that finds that out, called after the
+        rounds and not timed.
+    roof_target : the least share of the 32-bit matrix-multiply ceiling that ours should have, on the wall, with the
+        most threads run.  That ceiling is then measured in every round, beside the contenders.
     memory : also measure the memory that each contender needs, each in a process of its own.
     note : what the reader should know: why a target is missed, where clarity was chosen over speed.
     """
@@ -89,8 +91,7 @@ class Contest:
     rounds: int = 5
     threads: tuple[int, ...] = (1, 2)
     size: tuple[str, float] | None = None
-    flops: float | None = None
-    bytes: float | None = None
+    work: dict[str, float] | Callable[[], dict[str, float]] = field(default_factory=dict)
     roof_target: float | None = None
     memory: bool = False
     note: str = ""

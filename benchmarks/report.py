@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contest import middle
-from benchmarks.roof import CEILINGS
+from benchmarks.roof import CEILINGS, ROOFS
 
 Record = dict[str, Any]
 
@@ -44,7 +44,7 @@ def summarise(results: Record) -> Record:
                 },
             }
         kept = {name: place[name] for name in ("title", "unit", "targets", "size", "note")}
-        share = {ceiling: shares(results, slug, ceiling) for ceiling in ("fp32_matmul", "copy")}
+        share = {ceiling: shares(results, slug, ceiling) for ceiling in ROOFS}
         contests[slug] = {**kept, "memory": place.get("memory", {}), "shares": share, "threads": threads}
     kept = {name: results[name] for name in ("machine", "versions", "date", "command", "roof") if name in results}
     kept["book"], kept["judged"] = results.get("book", {}), judged(results)
@@ -121,8 +121,7 @@ def _book_row(book: Record, title: str, peer: str, target: float, compute: Calla
 def shares(results: Record, slug: str, ceiling: str) -> dict[str, tuple[float, float, float]]:
     """Number of threads → the share of a ceiling that ours has on the wall: median, least and most."""
     place = results["contests"][slug]
-    work = place["bytes"] if ceiling == "copy" else place["flops"]
-    found = {}
+    work, found = place["work"].get(ceiling), {}
     for number, record in place["threads"].items():
         if work is None or number not in results["roof"]:
             continue
@@ -248,7 +247,7 @@ def page(results: Record) -> str:
     for name, (words, unit) in CEILINGS.items():
         cells = " | ".join(number(roof[name]) for roof in results["roof"].values())
         lines.append(f"| {words} | {cells} | {unit} |")
-    lines += ["", *book(results.get("book", {})), "## Every contest", ""]
+    lines += ["", *roofline(results), *book(results.get("book", {})), "## Every contest", ""]
     for slug, place in results["contests"].items():
         lines += details(results, slug, place)
     return "\n".join(lines).rstrip() + "\n"
@@ -257,6 +256,19 @@ def page(results: Record) -> str:
 def _seconds(results: Record) -> list[float]:
     records = (record for place in results["contests"].values() for record in place["threads"].values())
     return [record.get("seconds", 0.0) for record in records]
+
+
+def roofline(results: Record) -> list[str]:
+    """The share of each ceiling that ours has, contest by contest, on the wall."""
+    lines = ["## What share of it is used", "", "On the wall, by the work that a unit takes at the least.", ""]
+    lines += ["| contest | threads | " + " | ".join(ROOFS.values()) + " |", "| --- | --- |" + " --- |" * len(ROOFS)]
+    for slug, place in results["contests"].items():
+        for count in place["threads"]:
+            found = [shares(results, slug, ceiling).get(count) for ceiling in ROOFS]
+            if any(found):
+                cells = " | ".join(percent(share[0]) if share else "" for share in found)
+                lines.append(f"| [{slug}](#{slug}) | {count} | {cells} |")
+    return [*lines, ""]
 
 
 def book(found: Record) -> list[str]:
@@ -293,9 +305,11 @@ def details(results: Record, slug: str, place: Record) -> list[str]:
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
         lines += [f"{name} was not run: {why}.\n" for name, why in record["absent"].items()]
-    for ceiling, words in (("fp32_matmul", "32-bit matrix-multiply rate"), ("copy", "memory bandwidth")):
-        for count, share in shares(results, slug, ceiling).items():
-            lines += [f"Ours, threads {count}: {100 * share[0]:.0f} % of the measured {words}, on the wall.", ""]
+    for count in place["threads"]:
+        seen = {words: shares(results, slug, ceiling).get(count) for ceiling, words in ROOFS.items()}
+        parts = [f"{percent(share[0])} of the measured {words}" for words, share in seen.items() if share]
+        if parts:
+            lines += [f"Ours, threads {count}, on the wall: {', '.join(parts)}.", ""]
     if place["note"]:
         lines += [place["note"], ""]
     return lines
@@ -317,6 +331,11 @@ def number(value: float) -> str:
         return f"{value:g}"
     rounded = float(f"{value:.3g}")
     return f"{rounded:.{max(2 - math.floor(math.log10(abs(rounded))), 0)}f}"
+
+
+def percent(share: float) -> str:
+    """Two digits, as many as are seen below one per cent: 77 %, 3.1 %, 0.031 %."""
+    return f"{float(f'{100 * share:.2g}'):g} %"
 
 
 def spread(three: tuple[float, float, float]) -> str:

@@ -17,6 +17,9 @@ CEILINGS = {
     "exp": ("np.exp of 64-bit numbers in cache", "10⁹/s"),
 }
 
+#: The ceilings that the work of a contest is held against.
+ROOFS = {"fp32_matmul": "matrix-multiply rate", "copy": "memory bandwidth", "exp": "rate of exponentials"}
+
 
 def measure(threads: int, seconds: float = 2.0) -> dict[str, float]:
     """The ceilings on the wall, by the names of :data:`CEILINGS`: for each the best of what fits in ``seconds``."""

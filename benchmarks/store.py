@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 TASKS = HERE / "tasks"
 
 #: What is kept of a contest beside its records.
-KEPT = ("title", "what", "unit", "scale", "targets", "note", "size", "flops", "bytes", "roof_target")
+KEPT = ("title", "what", "unit", "scale", "targets", "note", "size", "roof_target")
 
 
 def modules() -> list[str]:
@@ -48,6 +48,7 @@ def entry(results: dict[str, Any], contest: Contest) -> dict[str, Any]:
     place = results["contests"].setdefault(contest.slug, {})
     said = asdict(contest)
     place.update({name: said[name] for name in KEPT})
+    place["work"] = contest.work() if callable(contest.work) else contest.work
     place.setdefault("threads", {})
     return place
 

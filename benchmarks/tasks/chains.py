@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.contest import Clock, Contender, Contest, Quality, Run
 from vi_helpers.diagnostics import ess, ess_tail, rhat
-from vi_helpers.inference.mcmc import hmc
+from vi_helpers.inference.mcmc import Chains, hmc
 from vi_helpers.models import univariate_gaussian as ug
 from vi_helpers.models.unconstrained import UnconstrainedGaussian
 
@@ -66,25 +66,35 @@ def exact_draws(qualities: dict[str, Quality]) -> str | None:
 # --- ours -----------------------------------------------------------------------------------------------------------
 
 
-def prepare_hmc(n: int, chains: int, warmup: int, draws: int) -> Run:
+def sample_hmc(n: int, chains: int, warmup: int, draws: int, rng: np.random.Generator) -> Chains:
     """Hamiltonian Monte Carlo of all chains side by side, its settings the defaults.
 
     It starts at draws from the fitted mean field and takes its variances; that fit is timed with it.
     """
-    x = data(n)
+    target = UnconstrainedGaussian(data(n), PRIOR)
+    q = ug.fit(target.data, PRIOR).state
+    mu, v = ug.sample(q, chains, rng)
+    start, var = np.stack([mu, np.log(v)], axis=-1), [q.scale**2, 1 / q.concentration]
+    return hmc(target, start, draws, warmup=warmup, rng=rng, var=var)
+
+
+def prepare_hmc(n: int, *settings: int) -> Run:
     seeds = iter(range(1000))
 
     def run(clock: Clock) -> Quality:
         rng = np.random.default_rng(next(seeds))
         with clock:
-            target = UnconstrainedGaussian(x, PRIOR)
-            q = ug.fit(target.data, PRIOR).state
-            mu, v = ug.sample(q, chains, rng)
-            start, var = np.stack([mu, np.log(v)], axis=-1), [q.scale**2, 1 / q.concentration]
-            found = hmc(target, start, draws, warmup=warmup, rng=rng, var=var)
-        return score(n, *target.constrain(found.draws))
+            found = sample_hmc(n, *settings, rng)
+        return score(n, *UnconstrainedGaussian.constrain(found.draws))
 
     return run
+
+
+def exponentials(n: int, *settings: int) -> dict[str, float]:
+    """One for log p or its gradient at a point; of an effective draw."""
+    found = sample_hmc(n, *settings, np.random.default_rng(0))
+    effective = score(n, *UnconstrainedGaussian.constrain(found.draws))["effective"]
+    return {"exp": found.evaluations / effective}
 
 
 # --- peers ----------------------------------------------------------------------------------------------------------
@@ -252,6 +262,7 @@ CONTESTS = tuple(
         targets=targets,
         fair=exact_draws,
         threads=(1,),
+        work=partial(exponentials, n, chains, warmup, draws),
         note=PYTHON if chains == CHAINS else "",
         size=("N", n),
     )

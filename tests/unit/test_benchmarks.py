@@ -6,15 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from scipy.sparse import csr_array
 
 from benchmarks import report, store, worker
 from benchmarks.__main__ import main
 from benchmarks.contest import Clock, Contender, Contest, hold, middle, peak_mebibytes, turns
-from benchmarks.tasks import chains, gaussian
+from benchmarks.tasks import chains, conv_vae, gaussian, topics
 from vi_helpers import reporting
 from vi_helpers.inference import fixed_draws
 from vi_helpers.models import univariate_gaussian as ug
 from vi_helpers.models.unconstrained import UnconstrainedGaussian
+from vi_helpers.vae.networks import build
 
 RESULTS = store.HERE / "results.json"
 
@@ -62,7 +65,7 @@ TOY = Contest(
     rounds=3,
     threads=(1,),
     size=("N", 1e2),
-    flops=1e6,
+    work={"fp32_matmul": 1e6},
 )
 
 
@@ -236,7 +239,7 @@ def recorded(ratios, target=0.1, note="", work=None):
         record = {"contenders": contenders, "absent": {}, "load": [0.0, 0.0]}
         kept = dict.fromkeys(store.KEPT)
         kept |= {"title": "T", "what": "W", "unit": "s", "scale": 1.0, "targets": {"peer": target}, "note": note}
-        kept |= {"size": ["N", size], "flops": work, "threads": {"1": record}}
+        kept |= {"size": ["N", size], "work": work or {}, "threads": {"1": record}}
         contests[f"t-{size}"] = kept
     return {"contests": contests, "roof": {"1": dict.fromkeys(report.CEILINGS, 2.0)}}
 
@@ -264,7 +267,7 @@ def test_the_exponent_of_cost_against_size():
 
 
 def test_the_share_of_a_ceiling():
-    results = recorded([1.0], work=10e9)  # 10 GFLOP in 10, 100, 1000 s, of 2 GFLOP/s
+    results = recorded([1.0], work={"fp32_matmul": 10e9})  # 10 GFLOP in 10, 100, 1000 s, of 2 GFLOP/s
     assert report.shares(results, "t-10", "fp32_matmul")["1"][0] == pytest.approx(0.5)
     assert report.shares(results, "t-10", "copy") == {}
     results["contests"]["t-10"]["roof_target"] = 0.6
@@ -272,6 +275,54 @@ def test_the_share_of_a_ceiling():
     assert (row["seen"][0], row["met"]) == (pytest.approx(0.5), False)
     results["contests"]["t-10"]["threads"]["1"]["ceiling"] = [1.6]  # of its own round
     assert report.shares(results, "t-10", "fp32_matmul")["1"][0] == pytest.approx(0.625)
+
+
+def test_every_ceiling_has_its_column_and_small_shares_keep_their_digits():
+    results = recorded([1.0], work={"fp32_matmul": 10e9, "exp": 6.2e6})
+    page = report.page(results)
+    assert "| [t-10](#t-10) | 1 | 50 % |  | 0.031 % |" in page
+    assert "Ours, threads 1, on the wall: 50 % of the measured matrix-multiply rate, 0.031 % of the measured" in page
+    assert report.summarise(results)["contests"]["t-10"]["shares"]["exp"]["1"][0] == pytest.approx(0.00031)
+    assert "[t-10](#t-10) | 1 | 50" not in report.page(recorded([1.0]))
+    assert [report.percent(x) for x in (0.774, 0.0312, 1.0, 1e-6)] == ["77 %", "3.1 %", "100 %", "0.0001 %"]
+
+
+def test_work_that_has_to_be_found_out_is_found_after_the_rounds(results, monkeypatch):
+    said = []
+
+    def work():
+        said.append("work")
+        return {"exp": 1e6}
+
+    counted = replace(TOY, contenders=(Contender("ours", busy(0.001)),), targets={}, work=work)
+    for module in (store, worker):
+        monkeypatch.setattr(module, "contests", lambda module: (counted,))
+    monkeypatch.setattr(worker, "hold", lambda *given: said.append("rounds") or hold(*given))
+    assert results()[1]["contests"]["toy-1e2"]["work"] == {"exp": 1e6}
+    assert said == ["rounds", "work"]
+
+
+def test_the_products_of_a_matrix_are_counted(monkeypatch):
+    counts = csr_array(np.eye(3, 4))
+    monkeypatch.setattr(topics, "text", lambda: topics.Text("three words", counts, counts, counts))
+
+    def passes():
+        np.matmul(np.ones((2, 3)), np.ones((3, 5)))
+        return 4.0
+
+    flops = 2 * 2 * 3 * 5 + 2 * 4 * counts.nnz * topics.TOPICS
+    assert topics.products(passes) == {"fp32_matmul": flops, "copy": 8 * (6 + 15 + 10)}
+
+
+def test_the_operations_of_the_convolutions_are_those_that_torch_counts():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    vae = build(conv_vae._network(), torch.Generator())
+    x = torch.zeros(1, 3, 32, 32)
+    with FlopCounterMode(display=False) as counter:
+        loc = vae.encoder(x).chunk(2, dim=1)[0]
+        vae.decoder(loc).sum().backward()
+    assert conv_vae.flops() == {"fp32_matmul": conv_vae.EPOCH * counter.get_total_flops()}
 
 
 def test_a_ceiling_is_measured_in_every_round():
@@ -362,6 +413,7 @@ def test_the_record_has_every_contest_with_the_targets_that_it_has_now():
             assert place["targets"] == contest.targets
             assert set(place["threads"]) == {str(n) for n in contest.threads}
             assert place["note"] == contest.note
+            assert place["work"], f"{contest.slug} is held against no ceiling of the machine"
 
 
 def test_slugs_are_unique_and_ours_comes_first():
